@@ -1,0 +1,152 @@
+"""Bring a lane's books to what a world file declares; the same file again changes nothing.
+
+Opening balances are ledger transactions against the desk's equity. What is booked stays booked: another opening
+balance for a known account is refused with the difference, because only a booking of its own may change a balance.
+"""
+
+from collections.abc import Iterable
+from uuid import UUID
+
+from otcdesk.actions.booking import Move, account, post
+from otcdesk.actions.move_value import counter_account
+from otcdesk.domain.assets import ListedAsset
+from otcdesk.domain.commands import Books, Command, Moment, Reply
+from otcdesk.domain.conversions import ConversionTerms
+from otcdesk.domain.lanes import ONLY, LaneClock
+from otcdesk.domain.ledger import EQUITY, Account, LedgerTransaction, Posting, desk_account_id
+from otcdesk.domain.noun import Noun
+from otcdesk.domain.parties import Tenant, declared_id
+from otcdesk.domain.pricing import Price, Spread
+from otcdesk.domain.world import Declaration, DeclaredAccount, DeclaredPrice
+from otcdesk.errors import Code, Refusal
+
+FIXED = "fixed"
+
+
+class DeclareWorld(Command, frozen=True, kw_only=True):
+    """Make the books hold what is declared."""
+
+    declaration: Declaration
+
+
+class Declared(Reply, frozen=True, kw_only=True):
+    """How many rows were new and how many changed."""
+
+    added: int
+    changed: int
+
+
+def declare_world(command: DeclareWorld, books: Books, moment: Moment) -> Declared:
+    """Declare a world.
+
+    Refuses DECLARATION_INVALID when an asset's scale or an account's owner, purpose, asset or network would change, and
+    OPENING_BALANCE_CHANGED when an opening balance is already booked with another amount.
+    """
+    wanted = command.declaration
+    books.want(*_keys(wanted))
+    tally = _Tally(books)
+    if books.find(LaneClock, ONLY) is None:  # every batch looks at it, and only a row that exists is remembered
+        books.add(LaneClock())
+    for asset in wanted.assets:
+        known = books.find(ListedAsset, asset.code)
+        if known is not None and known.scale != asset.scale:
+            raise Refusal(Code.DECLARATION_INVALID, f"Asset {asset.code} has scale {known.scale} already.")
+        tally.keep(known, asset)
+    for tenant in wanted.tenants:
+        known_tenant = books.find(Tenant, tenant.id)
+        tally.keep(known_tenant, tenant if known_tenant is None else known_tenant.with_(name=tenant.name))
+    for spread in wanted.spreads:
+        tally.keep(books.find(Spread, spread.key), spread)
+    if wanted.terms is not None:
+        tally.keep(books.find(ConversionTerms, wanted.terms.key), wanted.terms)
+    for price in wanted.prices:
+        known_price = books.find(Price, (price.source_asset, price.destination_asset))
+        tally.keep(known_price, _priced(known_price, price, moment))
+    for declared in wanted.accounts:
+        known_account = books.find(Account, declared.id)
+        tally.keep(known_account, _account(known_account, declared))
+        _open(books, moment, declared, known=known_account is not None)
+    return Declared(added=tally.added, changed=tally.changed)
+
+
+class _Tally:
+    """Stage rows that are new or different, and count them."""
+
+    def __init__(self, books: Books) -> None:
+        self.books = books
+        self.added = self.changed = 0
+
+    def keep(self, known: Noun | None, wanted: Noun) -> None:
+        if known is None:
+            self.books.add(wanted)
+            self.added += 1
+        elif known != wanted:
+            self.books.put(wanted)
+            self.changed += 1
+
+
+def _keys(wanted: Declaration) -> Iterable[tuple[type[Noun], object]]:
+    yield LaneClock, ONLY
+    yield from ((ListedAsset, asset.code) for asset in wanted.assets)
+    yield from ((Tenant, tenant.id) for tenant in wanted.tenants)
+    yield from ((Spread, spread.key) for spread in wanted.spreads)
+    yield from ((Price, (price.source_asset, price.destination_asset)) for price in wanted.prices)
+    if wanted.terms is not None:
+        yield ConversionTerms, wanted.terms.key
+    for declared in wanted.accounts:
+        yield Account, declared.id
+        yield LedgerTransaction, _opening_id(declared.id)
+        yield Posting, (_opening_id(declared.id), 1)
+        yield Account, desk_account_id(EQUITY, declared.asset)
+
+
+def _opening_id(account_id: UUID) -> UUID:
+    return declared_id("opening", str(account_id))
+
+
+def _priced(known: Price | None, wanted: DeclaredPrice, moment: Moment) -> Price:
+    price = known or Price(source_asset=wanted.source_asset, destination_asset=wanted.destination_asset)
+    if wanted.rate is None or (price.feed_source == FIXED and price.feed_rate == wanted.rate):
+        return price
+    return price.with_(feed_rate=wanted.rate, feed_source=FIXED, feed_at=moment.now, stale_after_ms=None)
+
+
+def _account(known: Account | None, declared: DeclaredAccount) -> Account:
+    if known is None:
+        return Account(
+            id=declared.id,
+            owner_id=declared.owner_id,
+            purpose=declared.purpose,
+            asset=declared.asset,
+            label=declared.label,
+            status=declared.status,
+            network=declared.network,
+            address=declared.address,
+        )
+    fixed = (known.owner_id, known.purpose, known.asset)
+    if fixed != (declared.owner_id, declared.purpose, declared.asset):
+        raise Refusal(Code.DECLARATION_INVALID, f"Account {declared.id} is declared already, and otherwise.")
+    if known.network not in {"", declared.network}:  # open orders settle with the desk's account on the old one
+        raise Refusal(Code.DECLARATION_INVALID, f"Account {declared.id} is on {known.network} and stays there.")
+    return known.with_(label=declared.label, status=declared.status, network=declared.network, address=declared.address)
+
+
+def _open(books: Books, moment: Moment, declared: DeclaredAccount, *, known: bool) -> None:
+    posting = books.find(Posting, (_opening_id(declared.id), 1))
+    booked = posting.units if posting is not None else 0
+    if known and booked != declared.opening_units:
+        raise Refusal(
+            Code.OPENING_BALANCE_CHANGED,
+            f"Account {declared.id} ({declared.label or declared.purpose}) opened with {booked} units of "
+            f"{declared.asset}; the file says {declared.opening_units}, {declared.opening_units - booked:+d}.",
+        )
+    if known or declared.opening_units == 0:
+        return
+    equity = counter_account(books, EQUITY, declared.asset)
+    post(
+        books,
+        moment,
+        [Move(equity, account(books, declared.id), declared.opening_units)],
+        transaction_id=_opening_id(declared.id),
+        reason="opening balance",
+    )

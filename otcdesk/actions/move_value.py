@@ -1,0 +1,85 @@
+"""The operator's own bookings: money arriving from outside, leaving to it, and corrections.
+
+Each has a reason and a reference. A correction is a new ledger transaction, never an edit.
+"""
+
+from uuid import UUID
+
+from otcdesk.actions.booking import Move, account, post
+from otcdesk.domain.commands import Books, Command, Moment, Reply
+from otcdesk.domain.ledger import ADJUSTMENT, OUTSIDE, Account, LedgerTransaction, desk_account_id
+from otcdesk.domain.parties import DESK_ID
+from otcdesk.errors import Code, Refusal
+
+
+class Booking(Command, frozen=True, kw_only=True):
+    """Units to book on an account, why, and the outside reference that proves it."""
+
+    account_id: UUID
+    units: int
+    reason: str
+    reference: str
+
+
+class Deposit(Booking, frozen=True, kw_only=True):
+    """Money that arrived from outside."""
+
+
+class Withdraw(Booking, frozen=True, kw_only=True):
+    """Money that left to the outside."""
+
+
+class Adjust(Booking, frozen=True, kw_only=True):
+    """A correction; negative units take away."""
+
+
+class Booked(Reply, frozen=True, kw_only=True):
+    """The ledger transaction and the account after it."""
+
+    transaction: LedgerTransaction
+    account: Account
+
+
+def deposit(command: Deposit, books: Books, moment: Moment) -> Booked:
+    """Book money in from outside; refuses ACCOUNT_NOT_FOUND."""
+    return _booked(command, books, moment, command.units, OUTSIDE)
+
+
+def withdraw(command: Withdraw, books: Books, moment: Moment) -> Booked:
+    """Book money out; refuses ACCOUNT_NOT_FOUND, BALANCE_INSUFFICIENT."""
+    return _booked(command, books, moment, -command.units, OUTSIDE)
+
+
+def adjust(command: Adjust, books: Books, moment: Moment) -> Booked:
+    """Book a correction either way; refuses ACCOUNT_NOT_FOUND, BALANCE_INSUFFICIENT."""
+    return _booked(command, books, moment, command.units, ADJUSTMENT)
+
+
+def _booked(command: Booking, books: Books, moment: Moment, units: int, purpose: str) -> Booked:
+    target = books.find(Account, command.account_id)
+    if target is None or target.floor is None:
+        raise Refusal(Code.ACCOUNT_NOT_FOUND)
+    other = counter_account(books, purpose, target.asset)
+    if units < 0 and not target.covers(-units):
+        raise Refusal(Code.BALANCE_INSUFFICIENT)
+    move = Move(other, target, units) if units > 0 else Move(target, other, -units)
+    transaction = post(
+        books,
+        moment,
+        [move],
+        transaction_id=moment.new_id(1),
+        reason=f"{type(command).__name__.lower()}: {command.reason}",
+        reference=command.reference,
+    )
+    return Booked(transaction=transaction, account=account(books, target.id))
+
+
+def counter_account(books: Books, purpose: str, asset: str) -> Account:
+    """Return the desk's unlimited account on the other side of such bookings, opening it at its first use."""
+    counter_id = desk_account_id(purpose, asset)
+    found = books.find(Account, counter_id)
+    if found is not None:
+        return found
+    opened = Account(id=counter_id, owner_id=DESK_ID, purpose=purpose, asset=asset, floor=None)
+    books.add(opened)
+    return opened

@@ -1,0 +1,284 @@
+"""What every dialect is: a table of routes, a table of replies to refusals, and the order of its checks.
+
+A route's handler parses with the dialect's shapes, submits one command or runs one read, and renders with the shapes.
+Everything that can go wrong on the way leaves here in the dialect's own error shape.
+"""
+
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import structlog
+
+from otcdesk.api.auth import Authenticator
+from otcdesk.api.http import (
+    Answer,
+    ClientGone,
+    Receive,
+    Request,
+    Scope,
+    Send,
+    check_content_type,
+    decode_body,
+    send_answer,
+)
+from otcdesk.api.limits import RateLimit
+from otcdesk.api.routing import INSIDE, Paths
+from otcdesk.api.wire import canonical_uuid
+from otcdesk.desk import Caller, Desk
+from otcdesk.domain.commands import Command
+from otcdesk.errors import Code, Refusal
+from otcdesk.storage.database import DATABASE_DOWN
+
+log = structlog.get_logger()
+
+#: Codes that any command or any edge may answer with; every dialect has a row for each.
+COMMON_CODES = frozenset(
+    {
+        Code.UNAUTHENTICATED,
+        Code.CREDENTIAL_EXPIRED,
+        Code.SOURCE_ADDRESS_DENIED,
+        Code.SCOPE_MISSING,
+        Code.ROUTE_UNKNOWN,
+        Code.METHOD_NOT_ALLOWED,
+        Code.BODY_TOO_LARGE,
+        Code.CONTENT_TYPE_UNSUPPORTED,
+        Code.REQUEST_INVALID,
+        Code.RATE_LIMITED,
+        Code.OVERLOADED,
+        Code.UNAVAILABLE,
+        Code.STOPPING,
+        Code.CRASHED,
+    }
+)
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """How a dialect says a refusal: the status and its own word."""
+
+    status: int
+    word: str
+
+
+#: What the desk's own routes answer to the common codes; a dialect with a contract has its contract's words.
+OWN_REPLIES = {
+    Code.UNAUTHENTICATED: Reply(401, "UNAUTHORIZED"),
+    Code.CREDENTIAL_EXPIRED: Reply(403, "FORBIDDEN"),
+    Code.SOURCE_ADDRESS_DENIED: Reply(403, "FORBIDDEN"),
+    Code.SCOPE_MISSING: Reply(403, "INSUFFICIENT_SCOPE"),
+    Code.ROUTE_UNKNOWN: Reply(404, "NOT_FOUND"),
+    Code.METHOD_NOT_ALLOWED: Reply(405, "METHOD_NOT_ALLOWED"),
+    Code.BODY_TOO_LARGE: Reply(413, "PAYLOAD_TOO_LARGE"),
+    Code.CONTENT_TYPE_UNSUPPORTED: Reply(415, "UNSUPPORTED_MEDIA_TYPE"),
+    Code.REQUEST_INVALID: Reply(400, "VALIDATION_ERROR"),
+    Code.RATE_LIMITED: Reply(429, "RATE_LIMITED"),
+    Code.OVERLOADED: Reply(503, "SERVICE_UNAVAILABLE"),
+    Code.UNAVAILABLE: Reply(503, "SERVICE_UNAVAILABLE"),
+    Code.STOPPING: Reply(503, "SERVICE_UNAVAILABLE"),
+    Code.CRASHED: Reply(500, "INTERNAL_ERROR"),
+}
+
+
+class IncompleteReplies(Exception):
+    """A dialect's table lacks a row for a code that its clients may meet; the server must not start."""
+
+
+def check_total(dialect: str, replies: Mapping[Code, Reply], codes: frozenset[Code]) -> None:
+    """Raise IncompleteReplies unless the table has a row for every code."""
+    missing = sorted(code.name for code in codes - replies.keys())
+    if missing:
+        raise IncompleteReplies(f"{dialect} has no reply for {', '.join(missing)}")
+
+
+class Call:
+    """One admitted request on its way through a handler."""
+
+    __slots__ = ("body", "caller", "desk", "key", "request", "services")
+
+    def __init__(self, desk: Desk, services: Any, request: Request, caller: Caller) -> None:
+        self.desk = desk
+        self.services = services
+        self.request = request
+        self.caller = caller
+        self.body: Any = None
+        self.key: str | None = None
+
+    def path_text(self, name: str) -> str:
+        """Return a part of the path."""
+        return self.request.path_parameters[name]
+
+    def path_id(self, name: str, unknown: Code) -> UUID:
+        """Return an id in the path; what is no id cannot be found, so it is refused with `unknown`."""
+        text = self.path_text(name)
+        try:
+            return canonical_uuid(text)
+        except ValueError:
+            raise Refusal(unknown) from None
+
+    async def submit(self, command: Command) -> Any:
+        """Carry out a command for this caller, under this request's idempotency key if it has one."""
+        return await self.desk.submit(self.caller, command, request_id=self.request.id, key=self.key)
+
+
+Handler = Callable[[Call], Awaitable[Any]]
+
+
+class Route(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of a dialect's table of routes; also what its OpenAPI document is made from."""
+
+    method: str
+    path: str
+    handler: Handler
+    summary: str
+    scope: str | None
+    status: int = 200
+    body: Any = None
+    body_optional: bool = False
+    answer: Any = None
+    query: Any = None
+    keyed: bool = False
+    refuses: tuple[Code, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """Return the route as metrics name it."""
+        return f"{self.method} {self.path}"
+
+    @property
+    def writes(self) -> bool:
+        """Tell whether the route changes anything, by its method."""
+        return self.method not in {"GET", "HEAD"}
+
+
+class Dialect:
+    """Base of all dialects: admits, parses, calls the handler and renders, in an order that subclasses may refine."""
+
+    name: str
+    title: str
+    routes: Sequence[Route]
+    replies: Mapping[Code, Reply]
+    #: What an idempotency key looks like, in the regular expressions that Python and JSON Schema share.
+    key_pattern: str = ".+"
+
+    def __init__(
+        self,
+        desk: Desk,
+        authenticator: Authenticator,
+        limit: RateLimit,
+        *,
+        count: Callable[[str, str, int, int], None],
+        services: Any,
+    ) -> None:
+        self.desk = desk
+        self.count = count
+        self.authenticator = authenticator
+        self.limit = limit
+        self.services = services
+        by_path: dict[str, dict[str, Route]] = {}
+        for route in self.routes:
+            by_path.setdefault(route.path, {})[route.method] = route
+        self._paths = Paths(by_path)
+        check_total(self.name, self.replies, COMMON_CODES.union(*(route.refuses for route in self.routes)))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, whatever happens, in the dialect's own shape."""
+        started = time.perf_counter_ns()
+        request = Request(scope, receive)
+        try:
+            answer = await self.answer(request, self._route(request))
+        except Refusal as refusal:
+            answer = self.refused(refusal, request)
+        except ClientGone:
+            return
+        except DATABASE_DOWN as error:
+            log.warning("database_down", request_id=request.id, error=repr(error))
+            answer = self.refused(Refusal(Code.UNAVAILABLE, retry_after_seconds=1), request)
+        except Exception:
+            log.exception("request_crashed", request_id=request.id, method=request.method, path=request.path)
+            answer = self.refused(Refusal(Code.CRASHED), request)
+        await send_answer(answer, request, send, self.headers_of(request))
+        taken_ns = time.perf_counter_ns() - started
+        self.count(self.name, request.route, answer.status, taken_ns)
+        log.debug(
+            "request",
+            request_id=request.id,
+            method=request.method,
+            path=request.path,
+            status=answer.status,
+            microseconds=taken_ns // 1000,
+        )
+
+    async def nowhere(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer that there is nothing at a path, in the dialect's own shape."""
+        scope[INSIDE] = ""
+        await self(scope, receive, send)
+
+    def _route(self, request: Request) -> Route:
+        methods, request.path_parameters = self._paths.find(self.inside(request))
+        if methods is None:
+            raise Refusal(Code.ROUTE_UNKNOWN)
+        route = methods.get("GET" if request.method == "HEAD" else request.method)
+        if route is None:
+            raise Refusal(Code.METHOD_NOT_ALLOWED, allow=", ".join(sorted(methods)))
+        request.route = route.label
+        return route
+
+    def inside(self, request: Request) -> str:
+        """Return the path as the routes name it."""
+        return str(request.scope[INSIDE])
+
+    async def answer(self, request: Request, route: Route) -> Answer:
+        """Carry a request through the checks and its handler."""
+        caller = await self.admit(request, route)
+        call = Call(self.desk, self.services, request, caller)
+        self.before_body(call, route)
+        if route.body is not None:
+            call.body = await self.read_body(request, route)
+        return self.render(await route.handler(call), route)
+
+    async def admit(self, request: Request, route: Route) -> Caller:
+        """Find out who asks and whether they may; refuses UNAUTHENTICATED and its neighbours, RATE_LIMITED."""
+        caller = await self.authenticator.caller(request)
+        if route.scope is not None and route.scope not in caller.scopes:
+            raise Refusal(Code.SCOPE_MISSING)
+        self.limit.take(caller)
+        return caller
+
+    def before_body(self, call: Call, route: Route) -> None:
+        """Check what a dialect checks before it looks at the body; nothing unless it says so."""
+
+    async def read_body(self, request: Request, route: Route) -> Any:
+        """Read the body as the route's shape."""
+        check_content_type(request)
+        return decode_body(await self.raw_body(request), route.body)
+
+    async def raw_body(self, request: Request) -> bytes:
+        """Read a body as bytes, within the settings' bounds."""
+        settings = self.desk.settings
+        return await request.body(bytes_max=settings.body_bytes_max, seconds_max=settings.body_seconds_max)
+
+    def render(self, value: Any, route: Route) -> Answer:
+        """Turn a handler's value into an answer."""
+        return value if isinstance(value, Answer) else Answer(route.status, value)
+
+    def refused(self, refusal: Refusal, request: Request) -> Answer:
+        """Say a refusal in the dialect's shape."""
+        reply = self.replies.get(refusal.code, self.replies[Code.CRASHED])
+        headers: tuple[tuple[bytes, bytes], ...] = ()
+        if "retry_after_seconds" in refusal.facts:
+            headers = ((b"retry-after", b"%d" % refusal.facts["retry_after_seconds"]),)
+        if refusal.code is Code.METHOD_NOT_ALLOWED:
+            headers = ((b"allow", refusal.facts["allow"].encode("ascii")),)
+        if refusal.code is Code.UNAUTHENTICATED:
+            headers = ((b"www-authenticate", b"Bearer"),)
+        return Answer(reply.status, self.error_body(reply, refusal, request), headers)
+
+    def headers_of(self, request: Request) -> tuple[tuple[bytes, bytes], ...]:  # noqa: ARG002  (for subclasses)
+        """Return headers that every answer of the dialect carries."""
+        return ()
+
+    def error_body(self, reply: Reply, refusal: Refusal, request: Request) -> Any:
+        """Return the body of a refusal."""
+        raise NotImplementedError

@@ -1,0 +1,1 @@
+"""The exchanges dialect: EUR <-> USDC conversions on the wire of the OTC exchanges contract."""

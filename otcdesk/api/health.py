@@ -1,0 +1,60 @@
+"""Is the process alive, may it be sent requests, and what has it counted."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from otcdesk.desk import Desk
+
+#: Who asks for readiness wants an answer soon.
+_READY_SECONDS = 2
+
+
+class Health:
+    """The two health routes, outside every dialect."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+
+    async def live(self, request: Request) -> Response:  # noqa: ARG002
+        """Answer 200 as long as the event loop turns."""
+        return JSONResponse({"status": "ok"})
+
+    async def ready(self, request: Request) -> Response:  # noqa: ARG002
+        """Answer 200 when the database answers and this process takes commands, else 503."""
+        leads = self.desk.leadership.leads
+        checks: dict[str, Any] = {
+            "stopping": self.desk.engine.stopping,
+            "waiting": self.desk.engine.waiting(),
+            "leads": leads,
+            "stands_by": self.desk.settings.stand_by and not leads,
+        }
+        try:
+            async with asyncio.timeout(_READY_SECONDS):
+                await self.desk.reads.value("lanes", "count_open")
+            checks["database"] = "ok"
+        except Exception:  # noqa: BLE001  (whatever it is, the database cannot be used)
+            checks["database"] = "unreachable"
+        good = checks["database"] == "ok" and not checks["stopping"] and not checks["stands_by"]
+        return JSONResponse({"status": "ready" if good else "not ready", **checks}, status_code=200 if good else 503)
+
+    @staticmethod
+    def metrics(text: Callable[[], bytes]) -> Any:
+        """Return a route that answers what is counted, for Prometheus."""
+
+        async def answer(request: Request) -> Response:  # noqa: ARG001
+            return Response(text(), media_type="text/plain; version=0.0.4")
+
+        return answer
+
+    @staticmethod
+    def document(body: bytes) -> Any:
+        """Return a route that answers a fixed JSON document."""
+
+        async def answer(request: Request) -> Response:  # noqa: ARG001
+            return Response(body, media_type="application/json")
+
+        return answer

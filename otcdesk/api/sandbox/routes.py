@@ -1,0 +1,180 @@
+"""The sandbox's routes. Anyone who reaches the server may make a world; a world's operator token steers it."""
+
+from typing import Any
+
+from otcdesk.actions.publish_price import SwitchFeed
+from otcdesk.api.dialect import Call, Dialect, Reply, Route
+from otcdesk.api.http import Answer, Request
+from otcdesk.api.sandbox import shapes
+from otcdesk.api.sandbox.errors import REPLIES
+from otcdesk.api.wire import error_body
+from otcdesk.credentials import OPERATOR_SCOPE
+from otcdesk.desk import Caller
+from otcdesk.domain.lanes import LaneClock
+from otcdesk.domain.parties import DESK_ID
+from otcdesk.domain.pricing import Price
+from otcdesk.domain.world import parse_world
+from otcdesk.errors import Code, Refusal
+from otcdesk.world_loading import SANDBOX, shipped_world
+
+_NOBODY = Caller(lane=0, owner_id=DESK_ID, name="anyone", kind="none", scopes=frozenset())
+
+
+async def make_world(call: Call) -> Any:
+    """Make an isolated world and answer its credentials."""
+    desk, loader = call.desk, call.services.worlds
+    world = parse_world(call.body.world) if call.body.world is not None else shipped_world(call.body.template)
+    if await desk.reads.value("lanes", "count_open") >= desk.settings.worlds_max:
+        raise Refusal(Code.WORLDS_EXHAUSTED)
+    world_id = str(desk.clock.new_id())
+    clock = shapes.first_clock(desk.clock.now(), call.body)
+    loader.check(world)
+    lane = await loader.open_lane(world_id, SANDBOX)
+    try:
+        loaded = await loader.load(lane, world, kind=SANDBOX, clock=clock)
+    except BaseException:  # nobody would have a token to delete it
+        await desk.reads.value("lanes", "close", lane, desk.clock.now())
+        raise
+    settings = desk.settings
+    exchanges_url = call.services.urls["exchanges"]
+    return shapes.world_answer(world_id, loaded, settings.base_url, exchanges_url)
+
+
+async def delete_world(call: Call) -> Any:
+    """Close a world; its credentials die with it."""
+    world_id = str(call.path_id("id", Code.WORLD_NOT_FOUND))
+    lane = await call.desk.reads.value("lanes", "named", world_id)
+    if lane != call.caller.lane:
+        raise Refusal(Code.WORLD_NOT_FOUND)
+    if await call.desk.reads.value("lanes", "close", lane, call.desk.clock.now()) is None:
+        raise Refusal(Code.WORLD_NOT_FOUND)
+    call.desk.engine.forget(lane)
+    return {"worldId": world_id, "deleted": True}
+
+
+async def read_clock(call: Call) -> Any:
+    """Show the world's clock."""
+    return shapes.clock_answer(await _clock(call), call.desk.clock.now())
+
+
+async def set_clock(call: Call) -> Any:
+    """Steer the world's clock."""
+    command = shapes.clock_command(await _clock(call), call.desk.clock.now(), call.body)
+    await call.submit(command)
+    return await read_clock(call)
+
+
+async def publish_price(call: Call) -> Any:
+    """Say what the simulated feed sees."""
+    reply = await call.submit(shapes.price_command(call.body))
+    return {"sourceAsset": reply.price.source_asset, "destinationAsset": reply.price.destination_asset}
+
+
+async def set_fault(call: Call) -> Any:
+    """Make a part of the outside fail, or work again."""
+    await _FAULTS.get(call.body.rail, _rail_fault)(call)
+    return {"rail": call.body.rail, "mode": call.body.mode, "delayMs": call.body.delayMs}
+
+
+async def _rail_fault(call: Call) -> None:
+    await call.submit(shapes.fault_command(call.body))
+
+
+async def _price_fault(call: Call) -> None:
+    up = shapes.price_is_up(call.body)
+    for price in await call.desk.reads.rows("lanes", "prices", Price, call.caller.lane):
+        await call.submit(
+            SwitchFeed(
+                source_asset=price.source_asset,
+                destination_asset=price.destination_asset,
+                up=up,
+            )
+        )
+
+
+_FAULTS = {"price": _price_fault}
+
+
+async def set_debit_settlement(call: Call) -> Any:
+    """Say whether debits settle by themselves."""
+    await call.submit(shapes.debit_settlement_command(call.body))
+    return {"mode": call.body.mode, "delayMs": call.body.delayMs}
+
+
+async def run_workers(call: Call) -> Any:
+    """Let the workers do now what they would do in a moment."""
+    await call.services.work_once()
+    return {"done": True}
+
+
+async def _clock(call: Call) -> LaneClock:
+    return await call.desk.reads.row("lanes", "clock", LaneClock, call.caller.lane) or LaneClock()
+
+
+def _steering(method: str, path: str, handler: Any, summary: str, body: Any = None, *refuses: Code) -> Route:
+    return Route(
+        method=method,
+        path=path,
+        handler=handler,
+        summary=summary,
+        scope=OPERATOR_SCOPE,
+        body=body,
+        answer=dict[str, Any],
+        refuses=refuses,
+    )
+
+
+ROUTES = (
+    Route(
+        method="POST",
+        path="/worlds",
+        handler=make_world,
+        summary="Make an isolated world",
+        scope=None,
+        status=201,
+        body=shapes.WorldRequest,
+        answer=dict[str, Any],
+        refuses=(
+            Code.DECLARATION_INVALID,
+            Code.OPENING_BALANCE_CHANGED,
+            Code.WORLD_NOT_FOUND,
+            Code.WORLDS_EXHAUSTED,
+        ),
+    ),
+    _steering("DELETE", "/worlds/{id}", delete_world, "Close a world", None, Code.WORLD_NOT_FOUND),
+    _steering("GET", "/clock", read_clock, "Show the world's clock"),
+    _steering("POST", "/clock", set_clock, "Steer the world's clock", shapes.ClockRequest),
+    _steering("POST", "/prices", publish_price, "Say what the feed sees", shapes.PriceRequest, Code.PRICE_NOT_FOUND),
+    _steering("POST", "/faults", set_fault, "Make a rail fail or work again", shapes.FaultRequest),
+    _steering(
+        "POST",
+        "/debit-settlement",
+        set_debit_settlement,
+        "Say how debits settle",
+        shapes.DebitSettlementRequest,
+    ),
+    _steering("POST", "/work", run_workers, "Run the workers once, now"),
+)
+
+
+class SandboxDialect(Dialect):
+    """The sandbox's routes; only served in sandbox mode."""
+
+    name = "sandbox"
+    title = "Sandbox"
+    routes = ROUTES
+    replies = REPLIES
+
+    async def admit(self, request: Request, route: Route) -> Caller:
+        """Let anybody make a world; everything else needs the world's operator token."""
+        if route.scope is None:
+            return _NOBODY
+        return await super().admit(request, route)
+
+    def render(self, value: Any, route: Route) -> Answer:
+        """Wrap a value in the envelope."""
+        return super().render({"data": value}, route)
+
+    def error_body(self, reply: Reply, refusal: Refusal, request: Request) -> Any:
+        """Return the structured error with the request's id."""
+        return error_body(reply.word, refusal.detail, {"requestId": request.id})

@@ -1,0 +1,149 @@
+"""The sandbox's wire: worlds to make, and how to steer the one that a token belongs to."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from otcdesk.actions.publish_price import PublishPrice
+from otcdesk.actions.steer_sandbox import SetClock, SetDebitSettlement, SetFault
+from otcdesk.api.wire import AssetCode
+from otcdesk.clock import iso_milliseconds, milliseconds_between
+from otcdesk.domain.lanes import FaultMode, LaneClock
+from otcdesk.errors import Code, Refusal
+from otcdesk.money import parse_rate
+from otcdesk.rails.simulated.custody import CHAIN, FIAT
+from otcdesk.world_loading import LoadedWorld
+
+DelayMs = Annotated[int, Meta(ge=0, le=600_000)]
+#: Business time may be moved this far from the machine's, both ways.
+_YEARS_MAX = timedelta(days=36_525)
+
+
+class WorldRequest(msgspec.Struct, kw_only=True):
+    """A world to make: from TOML text, or from a file that comes with the program; perhaps at a time of its own."""
+
+    world: Annotated[str, Meta(max_length=1_000_000)] | None = None
+    template: Annotated[str, Meta(max_length=60)] = "contract"
+    clock: datetime | None = None
+    frozen: bool = False
+
+
+class ClockRequest(msgspec.Struct, kw_only=True):
+    """How to steer business time: go to a time, go on by a while, stand still or run; or be as the machine's."""
+
+    set: datetime | None = None
+    advanceSeconds: Annotated[int, Meta(ge=0, le=3_155_760_000)] = 0  # noqa: N815  (wire name)
+    advanceMs: Annotated[int, Meta(ge=0, le=3_155_760_000_000)] = 0  # noqa: N815
+    frozen: bool | None = None
+    reset: bool = False
+
+
+class PriceRequest(msgspec.Struct, kw_only=True):
+    """What the simulated feed sees from now on."""
+
+    sourceAsset: AssetCode  # noqa: N815
+    destinationAsset: AssetCode  # noqa: N815
+    rate: Annotated[str, Meta(max_length=64)]
+    staleAfterMs: Annotated[int, Meta(ge=0, le=86_400_000)] | None = None  # noqa: N815
+
+
+class FaultRequest(msgspec.Struct, kw_only=True):
+    """How a part of the outside behaves from now on; `price` knows only up and unavailable."""
+
+    rail: Literal["balance", "chain", "fiat", "price"]
+    mode: FaultMode = "up"
+    delayMs: DelayMs = 0  # noqa: N815
+
+
+class DebitSettlementRequest(msgspec.Struct, kw_only=True):
+    """Whether a buy's debit settles by itself, and how long after its confirm."""
+
+    mode: Literal["automatic", "manual"]
+    delayMs: DelayMs = 0  # noqa: N815
+
+
+def clock_command(current: LaneClock, machine_now: datetime, body: ClockRequest) -> SetClock:
+    """Return the command that steers a clock; refuses REQUEST_INVALID for times out of reach."""
+    if body.reset:
+        return SetClock(offset_ms=0, frozen_at=None)
+    try:
+        time = _aware(body.set) if body.set is not None else current.business_time(machine_now)
+        time += timedelta(seconds=body.advanceSeconds, milliseconds=body.advanceMs)
+    except OverflowError:  # a time at the calendar's end, in another zone or moved on
+        raise _too_far() from None
+    if abs(time - machine_now) > _YEARS_MAX:
+        raise _too_far()
+    frozen = body.frozen if body.frozen is not None else current.frozen_at is not None
+    return SetClock(offset_ms=milliseconds_between(machine_now, time), frozen_at=time if frozen else None)
+
+
+def _too_far() -> Refusal:
+    return Refusal(Code.REQUEST_INVALID, "The clock may be moved by at most a hundred years.")
+
+
+def first_clock(machine_now: datetime, body: WorldRequest) -> SetClock | None:
+    """Return the command that starts a world at its own time, if it wants one."""
+    if body.clock is None and not body.frozen:
+        return None
+    return clock_command(LaneClock(), machine_now, ClockRequest(set=body.clock, frozen=body.frozen))
+
+
+def _aware(moment: datetime) -> datetime:
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def price_command(body: PriceRequest) -> PublishPrice:
+    """Return the command that publishes a rate."""
+    rate = parse_rate(body.rate)
+    if rate is None:
+        raise Refusal(Code.REQUEST_INVALID, "The rate must be a positive decimal with at most 6 places.")
+    return PublishPrice(
+        source_asset=body.sourceAsset,
+        destination_asset=body.destinationAsset,
+        rate=rate,
+        feed="sandbox",
+        stale_after_ms=body.staleAfterMs,
+    )
+
+
+def fault_command(body: FaultRequest) -> SetFault:
+    """Return the command that sets a rail's behaviour."""
+    if body.mode == "refuse" and body.rail not in {CHAIN, FIAT}:
+        raise Refusal(Code.REQUEST_INVALID, "Only transfers can be refused.")
+    return SetFault(rail=body.rail, mode=body.mode, delay_ms=body.delayMs)
+
+
+def price_is_up(body: FaultRequest) -> bool:
+    """Tell whether prices are to be had from now on; refuses REQUEST_INVALID for what prices cannot do."""
+    if body.mode not in {"up", "unavailable"}:
+        raise Refusal(Code.REQUEST_INVALID, "Prices can only be up or unavailable.")
+    return body.mode == "up"
+
+
+def debit_settlement_command(body: DebitSettlementRequest) -> SetDebitSettlement:
+    """Return the command that sets how debits settle."""
+    return SetDebitSettlement(after_ms=body.delayMs if body.mode == "automatic" else None)
+
+
+def world_answer(world_id: str, loaded: LoadedWorld, base_url: str, exchanges_url: str) -> dict[str, Any]:
+    """Render a fresh world: its credentials, this once, and the ids of what it declares."""
+    return {
+        "worldId": world_id,
+        "name": loaded.name,
+        "operators": [{"name": name, "token": token} for name, token in loaded.operators.items()],
+        "apiKeys": loaded.api_keys,
+        "tenants": loaded.tenants,
+        "accounts": loaded.accounts,
+        "urls": {"exchanges": exchanges_url, "operator": f"{base_url}/operator", "sandbox": f"{base_url}/sandbox"},
+    }
+
+
+def clock_answer(clock: LaneClock, machine_now: datetime) -> dict[str, Any]:
+    """Render a world's clock."""
+    return {
+        "now": iso_milliseconds(clock.business_time(machine_now)),
+        "frozen": clock.frozen_at is not None,
+        "offsetMs": clock.offset_ms,
+    }

@@ -1,0 +1,424 @@
+"""The `otcdesk` command: parses what a person typed, wires a program, and says in one sentence what went wrong."""
+
+import asyncio
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any
+from uuid import UUID
+
+import asyncpg
+import msgspec
+import typer
+import uvloop
+
+from otcdesk import __version__
+from otcdesk.app import Program, configure_logging, database_dsn, open_desk, psql_program, serve, workers
+from otcdesk.config import Settings, SettingsError, load_settings
+from otcdesk.credentials import API_KEY, OPERATOR
+from otcdesk.demo import load_demo, story
+from otcdesk.docs import write_documents
+from otcdesk.domain.parties import DESK_ID, Tenant
+from otcdesk.domain.world import parse_world
+from otcdesk.errors import Refusal
+from otcdesk.secret_files import KeyUnusable
+from otcdesk.storage.database import migrate, without_password
+from otcdesk.storage.verify import ExportedHead, describe, export_head, verify
+from otcdesk.world_loading import LIVE
+
+cli = typer.Typer(
+    help="A self-hosted OTC desk: quote, confirm, approve and settle.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+keys = typer.Typer(help="Credentials: create, list, revoke.", no_args_is_help=True)
+world = typer.Typer(help="World files: what the desk deals in and with whom.", no_args_is_help=True)
+cli.add_typer(keys, name="keys")
+cli.add_typer(world, name="world")
+
+_MAIN_LANE = "main"
+
+_STOPS = (signal.SIGINT, signal.SIGTERM)
+
+Port = Annotated[int | None, typer.Option(help="Port to listen on (DESK_PORT).")]
+Home = Annotated[Path | None, typer.Option(help="Folder for data and secrets (DESK_HOME).")]
+LaneName = Annotated[str, typer.Option(help="Name of the lane.")]
+
+
+def main() -> None:
+    """Run the command and turn expected failures into one sentence and exit code 1."""
+    for number in _STOPS:
+        signal.signal(number, _interrupt)
+    try:
+        cli(standalone_mode=True)
+    except (SettingsError, KeyUnusable, Refusal, OSError, msgspec.MsgspecError, asyncpg.PostgresError) as error:
+        typer.echo(f"otcdesk: {_sentence(error)}", err=True)
+        sys.exit(1)
+    except Exception as error:
+        if type(error).__name__ != "EmbeddedServerError":  # known by name: its module is loaded only when it is used
+            raise
+        typer.echo(f"otcdesk: {error}", err=True)
+        sys.exit(1)
+
+
+def _interrupt(*_: object) -> None:
+    """Let a supervisor's SIGTERM stop the desk as orderly as Ctrl-C does: the database is stopped on the way out."""
+    raise KeyboardInterrupt
+
+
+def _sentence(error: Exception) -> str:
+    """Return what a person needs to read of an expected failure."""
+    if isinstance(error, Refusal):
+        return error.detail
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    return str(error) or type(error).__name__
+
+
+@contextmanager
+def _database(settings: Settings) -> Iterator[str]:
+    """Yield the database's address, the schema up to date; the embedded server is stopped on leaving, undisturbed."""
+    configure_logging(settings)
+    dsn, server = database_dsn(settings)
+    try:
+        try:
+            asyncio.run(migrate(dsn))
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            raise SettingsError(f"The database cannot be used: {_sentence(error)}") from error
+        yield dsn
+    finally:
+        if server is not None:
+            for number in _STOPS:  # an impatient second Ctrl-C would leave it running
+                signal.signal(number, signal.SIG_IGN)
+            server.stop()
+
+
+def _run(settings: Settings, work: Callable[[Program], Awaitable[Any]]) -> Any:
+    """Open the desk, do something with it, close it."""
+
+    async def run(dsn: str) -> Any:
+        async with open_desk(settings, dsn) as program:
+            return await work(program)
+
+    with _database(settings) as dsn:
+        return uvloop.run(run(dsn))
+
+
+def _serve(settings: Settings, work: Callable[[Program, Callable[[], None]], Awaitable[Any]]) -> None:
+    """Run a server until a signal stops it; `work` gets the program and what to call when it listens.
+
+    Once it has stopped in order the server raises the signal again, which then has nothing left to say.
+    """
+    listening = False
+
+    def listens() -> None:
+        nonlocal listening
+        listening = True
+
+    try:
+        _run(settings, lambda program: work(program, listens))
+    except KeyboardInterrupt:
+        if not listening:
+            raise
+
+
+def _settings(**overrides: Any) -> Settings:
+    return load_settings(os.environ, **overrides)
+
+
+def _with_free_port(settings: Settings) -> Settings:
+    """Return the settings with the port that will be used; say so before a database is started if it is taken."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        with socket.create_server((settings.host, settings.port), family=family) as listener:
+            return msgspec.structs.replace(settings, port=listener.getsockname()[1])
+    except OSError as error:
+        where = f"{settings.host}:{settings.port}"
+        told = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+        raise SettingsError(f"{where} cannot be listened on: {told}; DESK_PORT names another port") from None
+
+
+@cli.command()
+def demo(port: Port = None, home: Home = None) -> None:
+    """Open a demo desk with a funded customer, and print a story to paste."""
+    environ = {"DESK_LOG_FORMAT": "console", "DESK_LOG_LEVEL": "warning", **os.environ}
+    overrides = {"port": port, "home": home and str(home), "sandbox": True}
+    settings = _with_free_port(load_settings(environ, **overrides))
+
+    async def run(program: Program, listens: Callable[[], None]) -> None:
+        told = await load_demo(program)
+
+        def ready() -> None:
+            listens()
+            typer.echo(story(told, settings.home_path))
+
+        await serve(program, on_ready=ready)
+
+    _serve(settings, run)
+    typer.echo("otcdesk stopped; the data is kept.")
+
+
+@cli.command(name="serve")
+def serve_command(
+    port: Port = None,
+    home: Home = None,
+    with_workers: Annotated[bool, typer.Option("--workers/--no-workers", help="Run the workers here too.")] = True,
+) -> None:
+    """Serve every dialect until told to stop."""
+    settings = _with_free_port(_settings(port=port, home=home and str(home)))
+
+    async def run(program: Program, listens: Callable[[], None]) -> None:
+        def ready() -> None:
+            listens()
+            typer.echo(f"otcdesk {__version__} listens at {settings.base_url}", err=True)
+
+        await serve(program, with_workers=with_workers, on_ready=ready)
+
+    _serve(settings, run)
+
+
+@cli.command()
+def work(home: Home = None) -> None:
+    """Run the workers only: record what is due, carry out what is approved."""
+
+    async def run(program: Program) -> None:
+        stop = asyncio.Event()
+        for name in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(name, stop.set)
+        async with workers(program):
+            await stop.wait()
+
+    _run(_settings(home=home and str(home)), run)
+
+
+@cli.command(name="migrate")
+def migrate_command(home: Home = None) -> None:
+    """Bring the database's schema up to date."""
+    with _database(_settings(home=home and str(home))):
+        typer.echo("The schema is up to date.")
+
+
+@world.command(name="load")
+def world_load(file: Path, lane: LaneName = _MAIN_LANE, home: Home = None) -> None:
+    """Load a world file; loading it again changes only what differs."""
+    try:
+        declared = parse_world(file.read_text(encoding="utf-8"))
+    except UnicodeDecodeError:
+        raise typer.BadParameter(f"{file} is not UTF-8 text") from None
+
+    async def run(program: Program) -> None:
+        number = await program.worlds.open_lane(lane, LIVE)
+        loaded = await program.worlds.load(number, declared, kind=LIVE)
+        typer.echo(f"{loaded.name}: {loaded.declared.added} rows added, {loaded.declared.changed} changed.")
+        for ref, tenant in loaded.tenants.items():
+            typer.echo(f"tenant {ref}: {tenant}")
+        for name, secret in {**loaded.api_keys, **loaded.operators}.items():
+            typer.echo(f"{name}: {secret}   (shown this once)")
+
+    _run(_settings(home=home and str(home)), run)
+
+
+async def _tenant_id(program: Program, lane: int, text: str) -> UUID:
+    tenant_id = _uuid(text)
+    if tenant_id not in {row.id for row in await program.desk.reads.rows("lanes", "tenants", Tenant, lane)}:
+        raise typer.BadParameter(f"the lane has no tenant {tenant_id}")
+    return tenant_id
+
+
+async def _lane_number(program: Program, lane: str) -> int:
+    number: int | None = await program.desk.reads.value("lanes", "named", lane)
+    if number is None:
+        raise typer.BadParameter(f"there is no lane {lane!r}; load a world file first")
+    return number
+
+
+@keys.command(name="create")
+def keys_create(
+    name: Annotated[str, typer.Argument(help="What the audit trail will call it.")],
+    tenant: Annotated[str | None, typer.Option(help="Tenant id; without it an operator's token is made.")] = None,
+    scope: Annotated[list[str] | None, typer.Option(help="Scope; give several by repeating.")] = None,
+    source_ip: Annotated[list[str] | None, typer.Option(help="Only from this address or network.")] = None,
+    days: Annotated[int | None, typer.Option(help="Days until it expires.", min=1)] = None,
+    lane: LaneName = _MAIN_LANE,
+    home: Home = None,
+) -> None:
+    """Create an API key of a tenant, or an operator's token, and show it this once."""
+
+    async def run(program: Program) -> None:
+        number = await _lane_number(program, lane)
+        scopes = scope or (["otc-exchanges:read", "otc-exchanges:write"] if tenant else ["otc-operator"])
+        secret = await program.credentials.create(
+            lane=number,
+            kind=API_KEY if tenant else OPERATOR,
+            owner_id=await _tenant_id(program, number, tenant) if tenant else DESK_ID,
+            name=name,
+            scopes=scopes,
+            source_ips=source_ip,
+            expires_at=program.desk.clock.now() + timedelta(days=days) if days else None,
+        )
+        typer.echo(secret)
+
+    _run(_settings(home=home and str(home)), run)
+
+
+@keys.command(name="list")
+def keys_list(lane: LaneName = _MAIN_LANE, home: Home = None) -> None:
+    """List credentials; secrets cannot be shown again."""
+
+    async def run(program: Program) -> None:
+        for row in await program.credentials.of_lane(await _lane_number(program, lane)):
+            state = "revoked" if row.revoked_at else "expires " + row.expires_at.isoformat() if row.expires_at else "-"
+            typer.echo(f"{row.id}  {row.shown_prefix}...  {row.kind}  {row.name}  {' '.join(row.scopes)}  {state}")
+
+    _run(_settings(home=home and str(home)), run)
+
+
+@keys.command(name="revoke")
+def keys_revoke(
+    which: Annotated[str, typer.Argument(help="Its id or the beginning that `list` shows.")],
+    lane: LaneName = _MAIN_LANE,
+    home: Home = None,
+) -> None:
+    """End a credential at once."""
+
+    async def run(program: Program) -> None:
+        if not await program.credentials.revoke(await _lane_number(program, lane), which.removesuffix("...")):
+            raise typer.BadParameter("there is no live credential of that id or beginning")
+        typer.echo("revoked")
+
+    _run(_settings(home=home and str(home)), run)
+
+
+@cli.command()
+def session(
+    tenant: Annotated[str, typer.Argument(help="Tenant id.")],
+    user: Annotated[str, typer.Option(help="Who is logged in.")] = "user",
+    csrf_token: Annotated[str, typer.Option(help="64 hexadecimal characters that writes must repeat.")] = "0" * 64,
+    minutes: Annotated[int, typer.Option(min=1, max=1440)] = 60,
+    lane: LaneName = _MAIN_LANE,
+    home: Home = None,
+) -> None:
+    """Sign a session token for a tenant's user."""
+    if not re.fullmatch("[0-9a-fA-F]{64}", csrf_token):
+        raise typer.BadParameter("the CSRF token must be 64 hexadecimal characters")
+
+    async def run(program: Program) -> None:
+        number = await _lane_number(program, lane)
+        typer.echo(
+            program.sessions.sign(
+                lane=number,
+                tenant_id=await _tenant_id(program, number, tenant),
+                user=user,
+                scopes=["otc-exchanges:read", "otc-exchanges:write"],
+                csrf_token=csrf_token,
+                lasts=timedelta(minutes=minutes),
+            )
+        )
+
+    _run(_settings(home=home and str(home)), run)
+
+
+def _uuid(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not a UUID") from None
+
+
+@cli.command(name="verify")
+def verify_command(
+    lane: Annotated[str | None, typer.Option(help="Only this lane, by name.")] = None,
+    head: Annotated[Path | None, typer.Option(help="An exported head that the chain must contain.")] = None,
+    home: Home = None,
+) -> None:
+    """Replay the audit chain against the tables and check every invariant; exit 1 naming what does not fit."""
+
+    async def run(program: Program) -> bool:
+        number = await _lane_number(program, lane) if lane else None
+        exported = msgspec.json.decode(head.read_bytes(), type=ExportedHead) if head else None
+        if exported is not None and number not in {None, exported.lane}:
+            raise typer.BadParameter(f"the head was exported from lane number {exported.lane}, not from {lane!r}")
+        report = await verify(program.dsn, program.audit_key, lane=number, head=exported)
+        for finding in report.findings:
+            typer.echo(describe(finding))
+        found = len(report.findings) + report.left_out
+        typer.echo(f"{report.rows} rows in {report.batches} batches checked, {found} findings.")
+        return report.sound
+
+    if not _run(_settings(home=home and str(home)), run):
+        raise typer.Exit(1)
+
+
+@cli.command(name="head")
+def head_command(lane: LaneName = _MAIN_LANE, home: Home = None) -> None:
+    """Print the audit chain's head, to be kept elsewhere and given to `verify --head`."""
+
+    async def run(program: Program) -> None:
+        exported = await export_head(program.dsn, await _lane_number(program, lane))
+        typer.echo(msgspec.json.encode(exported).decode())
+
+    _run(_settings(home=home and str(home)), run)
+
+
+@cli.command()
+def doctor(home: Home = None) -> None:
+    """Say whether everything that the desk needs is there."""
+    settings = _settings(home=home and str(home))
+
+    async def run(program: Program) -> None:
+        version = await program.desk.reads.value("lanes", "server_version")
+        durable = await program.desk.reads.value("lanes", "durability")
+        lanes = await program.desk.reads.value("lanes", "count_open")
+        typer.echo(f"PostgreSQL {version}, durability: {durable}")
+        typer.echo(f"home {settings.home_path}, {lanes} open lanes")
+
+    _run(settings, run)
+
+
+@cli.command(name="bench")
+def bench_command(
+    connections: Annotated[int, typer.Option(min=1, max=1000, help="Connections of the load.")] = 64,
+    seconds: Annotated[int, typer.Option(min=2, max=3600, help="Seconds of each measurement.")] = 10,
+    orders: Annotated[int, typer.Option(min=0, help="Orders to make before measuring.")] = 0,
+) -> None:
+    """Measure quote and confirm beside pgbench on one PostgreSQL, in one run; prints one JSON object."""
+    from otcdesk.bench.run import bench
+
+    figures = bench(
+        connections=connections, seconds=seconds, orders=orders, say=lambda line: typer.echo(f"bench: {line}", err=True)
+    )
+    typer.echo(msgspec.json.format(msgspec.json.encode(figures), indent=2).decode())
+
+
+@cli.command()
+def psql(home: Home = None) -> None:
+    """Open a SQL shell on the desk's database."""
+    settings = _settings(home=home and str(home))
+    with _database(settings) as dsn:
+        address, secret = without_password(dsn)
+        environ = {**os.environ, "PGPASSWORD": secret} if secret else None  # arguments are for all to see
+        subprocess.run([psql_program(settings), address], env=environ, check=False)  # noqa: S603  (found by us)
+
+
+@cli.command()
+def docs(check: Annotated[bool, typer.Option("--check", help="Only say whether they are fresh.")] = False) -> None:
+    """Write the generated documents: settings, refusals, state diagrams, OpenAPI."""
+    stale = write_documents(Path.cwd() / "docs", check=check)
+    for path in stale:
+        typer.echo(f"{path} {'is stale: run make docs' if check else 'written'}")
+    if check and stale:
+        raise typer.Exit(1)
+
+
+@cli.command()
+def version() -> None:
+    """Print the version."""
+    typer.echo(__version__)

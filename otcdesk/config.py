@@ -1,0 +1,159 @@
+"""Every setting of the program, with its unit, default and bounds; the only reader of the environment.
+
+A setting is an environment variable: `DESK_` and the field's name in capitals (`DESK_PORT`, `DESK_HOME`), except
+`DATABASE_URL`. An unknown `DESK_` variable stops the program, because a misspelt setting is a setting not made.
+"""
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+_DATABASE_URL = "DATABASE_URL"
+_PREFIX = "DESK_"
+
+
+class SettingsError(Exception):
+    """A setting is unknown or out of bounds; the message says which and what it may be."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The settings of one process."""
+
+    home: Annotated[str, Meta(description="Folder of the embedded database, the secrets and demo.json.")] = "./.desk"
+    database_url: Annotated[
+        str, Meta(description="PostgreSQL 15 to 18 to use instead of the embedded server; variable DATABASE_URL.")
+    ] = ""
+    host: Annotated[str, Meta(description="Address to listen on.")] = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535, description="Port to listen on; 0 takes a free one.")] = 8080
+    public_url: Annotated[str, Meta(description="Base URL that clients see, if it is not http://host:port.")] = ""
+    sandbox: Annotated[bool, Meta(description="Offer /sandbox: isolated worlds, steerable clocks and faults.")] = False
+    log_format: Annotated[str, Meta(pattern="^(json|console)$", description="`json` or `console`.")] = "json"
+    log_level: Annotated[str, Meta(pattern="^(debug|info|warning|error)$", description="Least level to log.")] = "info"
+    trusted_proxies: Annotated[
+        str, Meta(description="Addresses whose X-Forwarded-For is believed, separated by commas.")
+    ] = ""
+
+    price_feed_file: Annotated[
+        str, Meta(description="TOML file with a `[price_feed]` table; empty: prices come from world files only.")
+    ] = ""
+    price_feed_lane: Annotated[str, Meta(description="Name of the lane that the price feed serves.")] = "main"
+
+    exchanges_prefix: Annotated[
+        str, Meta(pattern="^(/[A-Za-z0-9._-]+)+$", description="Path under which the exchanges dialect answers.")
+    ] = "/exchanges"
+    exchanges_host: Annotated[
+        str, Meta(description="Host name of its own for the exchanges dialect, at the root; empty: the prefix.")
+    ] = ""
+    exchanges_csrf: Annotated[bool, Meta(description="Ask for X-CSRF-Token on writes, as the contract does.")] = True
+    exchanges_requests_per_second: Annotated[
+        int, Meta(ge=0, le=1_000_000, description="Requests per second and tenant; 0: no limit.")
+    ] = 0
+    operator_requests_per_second: Annotated[
+        int, Meta(ge=0, le=1_000_000, description="Requests per second and operator; 0: no limit.")
+    ] = 0
+
+    body_bytes_max: Annotated[int, Meta(ge=1_024, le=16_777_216, description="Largest request body, bytes.")] = 65_536
+    body_seconds_max: Annotated[int, Meta(ge=1, le=600, description="Longest time to wait for a body, seconds.")] = 30
+    approval_wait_ms: Annotated[
+        int, Meta(ge=0, le=60_000, description="How long an approval waits for the rail, milliseconds.")
+    ] = 10_000
+    credential_cache_ms: Annotated[
+        int, Meta(ge=0, le=1_000, description="How long a credential is believed unread, milliseconds.")
+    ] = 500
+    worlds_max: Annotated[int, Meta(ge=1, le=100_000, description="Most open worlds in sandbox mode.")] = 2_000
+
+    batch_commands_max: Annotated[int, Meta(ge=1, le=10_000, description="Most commands in one batch.")] = 512
+    queue_waiting_max: Annotated[int, Meta(ge=1, le=1_000_000, description="Most commands waiting for one lane.")] = (
+        10_000
+    )
+    queue_waiting_per_owner_max: Annotated[
+        int, Meta(ge=1, le=1_000_000, description="Most commands of one tenant waiting for one lane.")
+    ] = 5_000
+    cached_rows_max: Annotated[int, Meta(ge=100, le=10_000_000, description="Most rows kept of one lane.")] = 100_000
+    store_retries_max: Annotated[int, Meta(ge=0, le=100, description="How often a batch is tried again.")] = 5
+    retry_pause_ms: Annotated[
+        int, Meta(ge=1, le=10_000, description="First pause before a batch is tried again, milliseconds; it grows.")
+    ] = 50
+    engine_connections_max: Annotated[
+        int, Meta(ge=1, le=1_000, description="Most database connections that write.")
+    ] = 8
+    edge_connections_max: Annotated[
+        int, Meta(ge=1, le=1_000, description="Most database connections for credentials, claims and health.")
+    ] = 4
+    head_bytes_max: Annotated[
+        int, Meta(ge=4_096, le=1_048_576, description="Largest request line and headers together, bytes.")
+    ] = 65_536
+    read_connections_max: Annotated[int, Meta(ge=1, le=1_000, description="Most database connections that read.")] = 8
+    statement_timeout_ms: Annotated[
+        int, Meta(ge=100, le=600_000, description="Longest database statement, milliseconds.")
+    ] = 30_000
+
+    deadlines_period_ms: Annotated[
+        int, Meta(ge=10, le=600_000, description="Pause between two recordings of what is due, milliseconds.")
+    ] = 1_000
+    deadlines_orders_max: Annotated[
+        int, Meta(ge=1, le=10_000, description="Most orders recorded as due in one command; many make a slow batch.")
+    ] = 64
+    settlement_period_ms: Annotated[
+        int, Meta(ge=10, le=600_000, description="Pause between two looks for orders that wait, milliseconds.")
+    ] = 1_000
+    settlement_orders_max: Annotated[int, Meta(ge=1, le=1_000, description="Most orders settled at the same time.")] = (
+        32
+    )
+    rail_timeout_ms: Annotated[
+        int, Meta(ge=10, le=600_000, description="Longest wait for one answer of a rail, milliseconds.")
+    ] = 30_000
+    balance_timeout_ms: Annotated[
+        int, Meta(ge=10, le=60_000, description="Longest wait for a wallet's live balance, milliseconds.")
+    ] = 5_000
+    rail_retry_ms: Annotated[
+        int, Meta(ge=10, le=3_600_000, description="Pause before an unanswered rail is asked again, milliseconds.")
+    ] = 5_000
+    leadership_period_ms: Annotated[
+        int, Meta(ge=50, le=60_000, description="Pause between two claims to lead, milliseconds.")
+    ] = 1_000
+    stand_by: Annotated[
+        bool, Meta(description="Take no commands until this process leads; else it takes them all the same.")
+    ] = False
+    stop_seconds_max: Annotated[
+        int, Meta(ge=1, le=600, description="Longest wait for open requests when stopping, seconds.")
+    ] = 20
+
+    @property
+    def home_path(self) -> Path:
+        """Return the home folder as an absolute path."""
+        return Path(self.home).expanduser().resolve()
+
+    @property
+    def base_url(self) -> str:
+        """Return the URL that clients see."""
+        return self.public_url.rstrip("/") or f"http://{self.host}:{self.port}"
+
+
+def variable_of(field: str) -> str:
+    """Return the environment variable that sets a field."""
+    return _DATABASE_URL if field == "database_url" else _PREFIX + field.upper()
+
+
+def load_settings(environ: Mapping[str, str], **overrides: Any) -> Settings:
+    """Read the settings from the environment; `overrides` (from the command line) win. Raises SettingsError."""
+    fields = {variable_of(field): field for field in Settings.__struct_fields__}
+    given: dict[str, Any] = {}
+    for variable, value in environ.items():
+        if variable in fields:
+            given[fields[variable]] = value
+        elif variable.startswith(_PREFIX):
+            near = difflib.get_close_matches(variable, fields, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise SettingsError(f"There is no setting {variable}{hint}")
+    given.update({field: value for field, value in overrides.items() if value is not None})
+    try:
+        return msgspec.convert(given, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        message, _, place = str(error).partition(" - at `$.")
+        variable = variable_of(place.rstrip("`"))
+        raise SettingsError(f"{variable} is not valid: {message}") from None

@@ -1,0 +1,140 @@
+"""API keys and operator tokens: random secrets, kept as SHA-256, shown once.
+
+The secrets have 256 bits of randomness, so a fast hash is enough: there is nothing to guess.
+"""
+
+import hashlib
+import ipaddress
+import secrets
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+import msgspec
+
+from otcdesk.clock import Clock
+from otcdesk.errors import Code, Refusal
+from otcdesk.storage.database import Reads
+
+API_KEY = "api_key"
+OPERATOR = "operator"
+
+OPERATOR_SCOPE = "otc-operator"
+
+#: Which scopes a credential of a kind may carry.
+SCOPES = {
+    API_KEY: frozenset({"otc-exchanges:read", "otc-exchanges:write"}),
+    OPERATOR: frozenset({OPERATOR_SCOPE}),
+}
+
+_PREFIXES = {("api_key", "live"): "sk_live_", ("api_key", "sandbox"): "sk_test_"}
+_SHOWN_LENGTH = 16
+
+
+class Credential(msgspec.Struct, frozen=True, kw_only=True):
+    """A stored credential; the secret itself is not in it."""
+
+    id: UUID
+    lane: int
+    kind: Literal["api_key", "operator"]
+    owner_id: UUID
+    name: str
+    shown_prefix: str
+    scopes: list[str]
+    source_ips: list[str]
+    created_at: datetime
+    expires_at: datetime | None = None
+    revoked_at: datetime | None = None
+
+
+class Credentials:
+    """Makes, finds and ends credentials."""
+
+    def __init__(self, reads: Reads, clock: Clock) -> None:
+        self.reads = reads
+        self.clock = clock
+
+    async def create(
+        self,
+        *,
+        lane: int,
+        kind: str,
+        owner_id: UUID,
+        name: str,
+        scopes: list[str],
+        world_kind: str = "live",
+        source_ips: list[str] | None = None,
+        expires_at: datetime | None = None,
+    ) -> str:
+        """Make a credential and return its secret, this once; refuses REQUEST_INVALID for scopes it cannot have."""
+        check_grant(kind, scopes, source_ips or [])
+        secret = _PREFIXES.get((kind, world_kind), "op_") + secrets.token_urlsafe(32)
+        await self.reads.value(
+            "credentials",
+            "create",
+            self.clock.new_id(),
+            lane,
+            kind,
+            owner_id,
+            name,
+            hash_of(secret),
+            secret[:_SHOWN_LENGTH],
+            sorted(set(scopes)),
+            source_ips or [],
+            self.clock.now(),
+            expires_at,
+        )
+        return secret
+
+    async def find(self, secret: str) -> Credential | None:
+        """Return the credential with this secret, whether or not it may still be used."""
+        return await self.reads.row("credentials", "by_hash", Credential, hash_of(secret))
+
+    async def lane_is_open(self, lane: int) -> bool:
+        """Tell whether a lane is in use; the credentials of one that is closed are dead."""
+        return bool(await self.reads.value("lanes", "is_open", lane))
+
+    async def named(self, lane: int, owner_id: UUID, name: str) -> Credential | None:
+        """Return a live credential by its owner and name."""
+        return await self.reads.row("credentials", "named", Credential, lane, owner_id, name)
+
+    async def of_lane(self, lane: int) -> list[Credential]:
+        """Return a lane's credentials, newest first."""
+        return await self.reads.rows("credentials", "of_lane", Credential, lane)
+
+    async def revoke(self, lane: int, which: str) -> bool:
+        """End a credential, named by its id or by the beginning that is shown; False if there is none such."""
+        return await self.reads.value("credentials", "revoke", lane, which, self.clock.now()) is not None
+
+
+def check_grant(kind: str, scopes: list[str], source_ips: list[str]) -> None:
+    """Refuse REQUEST_INVALID for scopes that a kind of credential cannot have, and for what is no address."""
+    unknown = sorted(set(scopes) - SCOPES[kind])
+    if unknown or not scopes:
+        may = ", ".join(sorted(SCOPES[kind]))
+        raise Refusal(Code.REQUEST_INVALID, f"A credential of this kind may have the scopes {may}.")
+    for address in source_ips:
+        _network(address)
+
+
+def hash_of(secret: str) -> str:
+    """Return what is stored of a secret."""
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def may_come_from(credential: Credential, address: str) -> bool:
+    """Tell whether a credential may be used from this address."""
+    if not credential.source_ips:
+        return True
+    try:
+        source = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return any(source in _network(allowed) for allowed in credential.source_ips)
+
+
+def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    try:
+        return ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        raise Refusal(Code.REQUEST_INVALID, f"{text!r} is not an address or network.") from None

@@ -1,0 +1,105 @@
+"""The demo: a desk with one customer and a funded treasury, its credentials in `demo.json`, and a story to paste.
+
+Data and credentials are kept between runs. The secrets stand in `demo.json` only (mode 600), so if it is lost new
+ones are made and the old ones die.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from otcdesk.app import Program
+from otcdesk.domain.parties import DESK_ID
+from otcdesk.domain.world import WorldFile, account_id, tenant_id
+from otcdesk.secret_files import write_private
+from otcdesk.world_loading import SANDBOX, LoadedWorld, shipped_world
+
+_LANE = "demo"
+_TENANT = "acme"
+
+
+class _Known(msgspec.Struct):
+    operator: dict[str, str]
+    exchanges: dict[str, str]
+
+
+async def load_demo(program: Program) -> dict[str, Any]:
+    """Load the demo world and write `demo.json`; returns what it says."""
+    world = shipped_world("demo")
+    path = program.settings.home_path / "demo.json"
+    lane = await program.worlds.open_lane(_LANE, SANDBOX)
+    known = await _known(program, path)
+    if known is None:
+        await _revoke_old(program, lane, world)
+    loaded = await program.worlds.load(lane, world, kind=SANDBOX)
+    told = _told(program, loaded, known)
+    write_private(path, json.dumps(told, indent=2) + "\n")
+    return told
+
+
+async def _known(program: Program, path: Path) -> _Known | None:
+    """Return the credentials of an earlier run if they are there and still good."""
+    try:
+        known = msgspec.json.decode(path.read_bytes(), type=_Known)  # noqa: ASYNC240  (one small file, before anything is served)
+        secrets = [known.operator["token"], known.exchanges["api_key"]]
+    except (OSError, KeyError, msgspec.MsgspecError):
+        return None
+    found = [await program.credentials.find(secret) for secret in secrets]
+    return known if all(row is not None and row.revoked_at is None for row in found) else None
+
+
+async def _revoke_old(program: Program, lane: int, world: WorldFile) -> None:
+    owners = [(tenant_id(tenant.ref), key.ref) for tenant in world.tenants for key in tenant.keys]
+    for owner_id, name in [*owners, *((DESK_ID, row.ref) for row in world.operators)]:
+        old = await program.credentials.named(lane, owner_id, name)
+        if old is not None:
+            await program.credentials.revoke(lane, str(old.id))
+
+
+def _told(program: Program, loaded: LoadedWorld, known: _Known | None) -> dict[str, Any]:
+    base_url, urls = program.settings.base_url, program.urls
+    return {
+        "base_url": base_url,
+        "operator": {
+            "base_url": urls["operator"],
+            "token": known.operator["token"] if known else loaded.operators["operator"],
+        },
+        "exchanges": {
+            "base_url": urls["exchanges"],
+            "api_key": known.exchanges["api_key"] if known else loaded.api_keys[_TENANT],
+            "account_id": str(account_id(_TENANT, "main")),
+            "wallet_id": str(account_id(_TENANT, "ops")),
+        },
+    }
+
+
+def story(told: dict[str, Any], home: Path) -> str:
+    """Return the story: three commands that work when pasted into another terminal, one after another."""
+    exchanges, operator = told["exchanges"], told["operator"]
+    csrf = "0" * 64
+    return f"""
+otcdesk is open at {told["base_url"]}. Credentials: {home / "demo.json"}. Stop it with Ctrl-C; data is kept.
+
+Paste these into another terminal, one after another.
+
+1. Acme asks what 2500.00 EUR bring in USDC (nothing moves; the quote lives 15 minutes):
+
+QUOTE=$(curl -s {exchanges["base_url"]}/otc-exchanges/quote \\
+  -H 'x-api-key: {exchanges["api_key"]}' -H 'X-CSRF-Token: {csrf}' -H 'Content-Type: application/json' \\
+  -d '{{"sourceFrAccountId":"{exchanges["account_id"]}","destinationUtilaWalletId":"{exchanges["wallet_id"]}",\
+"sourceAmountEur":"2500.00"}}' \\
+  | tee /dev/stderr | sed 's/.*"quoteId":"\\([^"]*\\)".*/\\1/'); echo
+
+2. Acme confirms; its EUR go to the treasury, and the order waits for you:
+
+curl -s {exchanges["base_url"]}/otc-exchanges \\
+  -H 'x-api-key: {exchanges["api_key"]}' -H 'X-CSRF-Token: {csrf}' -H 'Content-Type: application/json' \\
+  -H "Idempotency-Key: $(python3 -c 'import uuid; print(uuid.uuid4())')" -d "{{\\"quoteId\\":\\"$QUOTE\\"}}"; echo
+
+3. You, the operator, approve at a final rate; the USDC arrive in Acme's wallet:
+
+curl -s {operator["base_url"]}/otc-exchanges/$QUOTE/approve \\
+  -H 'Authorization: Bearer {operator["token"]}' -H 'Content-Type: application/json' -d '{{"rate":"1.0838"}}'; echo
+"""

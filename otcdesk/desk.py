@@ -1,0 +1,94 @@
+"""The desk as its edges and workers hold it: submit a command, run a read, ask a rail.
+
+Nothing is decided here. `Caller` is who asks: the lane and owner that a credential stands for, and the name by which
+the audit chain knows it.
+"""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from otcdesk.clock import Clock
+from otcdesk.config import Settings
+from otcdesk.domain.commands import Command
+from otcdesk.domain.conversions import by_the_clock
+from otcdesk.domain.lanes import LaneClock
+from otcdesk.domain.orders import Order
+from otcdesk.domain.parties import DESK_ID
+from otcdesk.engine.engine import Engine
+from otcdesk.errors import Code, Refusal
+from otcdesk.rails.protocols import ChainRail, FiatRail
+from otcdesk.storage.database import Reads
+from otcdesk.storage.leadership import Leadership
+
+
+class Caller(msgspec.Struct, frozen=True, kw_only=True):
+    """Who asks, and what they may."""
+
+    lane: int
+    owner_id: UUID
+    name: str
+    kind: str
+    scopes: frozenset[str]
+    csrf_token: str | None = None
+
+
+class OrderPage(msgspec.Struct, frozen=True):
+    """Orders as stored, the lane's clock, and how many there are in all."""
+
+    rows: list[Order]
+    clock: LaneClock | None = None
+    total: int = 0
+
+
+class Desk:
+    """The running desk of this process."""
+
+    def __init__(
+        self,
+        *,
+        engine: Engine,
+        reads: Reads,
+        leadership: Leadership,
+        chain: ChainRail,
+        fiat: FiatRail,
+        clock: Clock,
+        settings: Settings,
+    ) -> None:
+        self.engine = engine
+        self.reads = reads
+        self.leadership = leadership
+        self.chain = chain
+        self.fiat = fiat
+        self.clock = clock
+        self.settings = settings
+
+    async def submit(self, caller: Caller, command: Command, *, request_id: str, key: str | None = None) -> Any:
+        """Carry out a command for a caller; see `Engine.submit`. A process that stands by refuses UNAVAILABLE."""
+        if self.settings.stand_by and not self.leadership.leads:
+            raise Refusal(Code.UNAVAILABLE, "This server stands by.", retry_after_seconds=1)
+        return await self.engine.submit(
+            caller.lane, command, caller=caller.name, owner_id=caller.owner_id, request_id=request_id, key=key
+        )
+
+    async def submit_as_worker(self, lane: int, worker: str, command: Command) -> Any:
+        """Carry out a command that no caller asked for."""
+        return await self.engine.submit(lane, command, caller=worker, owner_id=DESK_ID, request_id=worker)
+
+    async def business_time(self, lane: int) -> datetime:
+        """Return a lane's time now."""
+        clock = await self.reads.row("lanes", "clock", LaneClock, lane)
+        return (clock or LaneClock()).business_time(self.clock.now())
+
+    def orders_now(self, page: OrderPage) -> list[Order]:
+        """Return a page's orders in the states that the clock has brought them to."""
+        now = (page.clock or LaneClock()).business_time(self.clock.now())
+        return [by_the_clock(order, now) for order in page.rows]
+
+    async def order(self, lane: int, order_id: UUID) -> Order | None:
+        """Return an order as it is now."""
+        page = await self.reads.row("orders", "order", OrderPage, lane, order_id)
+        orders = self.orders_now(page) if page else []
+        return orders[0] if orders else None

@@ -1,0 +1,108 @@
+"""The generated documents: what the code says in tables, written out for people, and checked to be fresh."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
+
+import msgspec
+
+from otcdesk.actions.catalogue import CATALOGUE
+from otcdesk.api.openapi import openapi_document
+from otcdesk.app import DIALECTS, prefix_of
+from otcdesk.config import Settings, variable_of
+from otcdesk.domain.conversions import MACHINES
+from otcdesk.errors import Code
+
+_NOTE = "<!-- Written by `make docs`; edit the code instead. -->\n\n"
+
+
+def write_documents(folder: Path, *, check: bool) -> list[Path]:
+    """Write what differs (with `check`: only look); returns the documents that differed."""
+    stale = []
+    for name, text in _documents().items():
+        path = folder / name
+        if path.exists() and path.read_text(encoding="utf-8") == text:
+            continue
+        stale.append(path)
+        if not check:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+    return stale
+
+
+def _documents() -> dict[str, str]:
+    openapi = {
+        f"openapi/{dialect.name}.json": json.dumps(openapi_document(dialect, prefix_of(dialect, Settings())), indent=2)
+        + "\n"
+        for dialect in DIALECTS
+    }
+    return {
+        "reference/settings.md": _settings(),
+        "reference/refusals.md": _refusals(),
+        "reference/commands.md": _commands(),
+        "reference/lifecycles.md": _lifecycles(),
+        **openapi,
+    }
+
+
+def _settings() -> str:
+    lines = ["# Settings\n", _NOTE + "| variable | default | bounds | meaning |", "| --- | --- | --- | --- |"]
+    hints = get_type_hints(Settings, include_extras=True)
+    defaults = Settings()
+    for field in Settings.__struct_fields__:
+        meta = _meta(hints[field])
+        least, most = getattr(meta, "ge", None), getattr(meta, "le", None)
+        bounds = f"{least} to {most}" if least is not None else ""
+        default = getattr(defaults, field)
+        meaning = getattr(meta, "description", "") or ""
+        lines.append(f"| `{variable_of(field)}` | `{default}` | {bounds} | {meaning} |")
+    return "\n".join(lines) + "\n"
+
+
+def _meta(hint: Any) -> msgspec.Meta | None:
+    if get_origin(hint) is not Annotated:
+        return None
+    return next((part for part in get_args(hint) if isinstance(part, msgspec.Meta)), None)
+
+
+def _refusals() -> str:
+    names = [dialect.name for dialect in DIALECTS]
+    lines = [
+        "# Refusals\n",
+        _NOTE + "What each dialect answers for every refusal of the core; a dash: it cannot happen there.\n",
+        f"| code | retry may help | {' | '.join(names)} | meaning |",
+        "| --- | --- |" + " --- |" * len(names) + " --- |",
+    ]
+    for code in Code:
+        replies = [dialect.replies.get(code) for dialect in DIALECTS]
+        told = " | ".join(f"{reply.status} `{reply.word}`" if reply else "-" for reply in replies)
+        retry = "yes" if code.retry_may_help else ""
+        lines.append(f"| `{code.name}` | {retry} | {told} | {code.sentence} |")
+    return "\n".join(lines) + "\n"
+
+
+def _commands() -> str:
+    lines = [
+        "# Commands\n",
+        _NOTE + "| command | key scope | compares body | keeps refusals | replay | key in flight | audits refusals |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for command, verb in CATALOGUE.items():
+        policy = verb.policy
+        cells = (
+            policy.scope or "-",
+            "yes" if policy.compares_body else "no",
+            "yes" if policy.keeps_refusals else "no",
+            policy.replay.name.lower() if policy.scope else "-",
+            policy.in_flight.name.lower() if policy.scope else "-",
+            "yes" if policy.audits_refusals else "no",
+        )
+        lines.append(f"| `{command.__name__}` | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _lifecycles() -> str:
+    parts = ["# Lifecycles\n", _NOTE.rstrip("\n") + "\n"]
+    for side, machine in MACHINES.items():
+        parts.append(f"## Conversion, {side}\n\n```mermaid\n{machine.diagram()}\n```\n")
+    return "\n".join(parts)

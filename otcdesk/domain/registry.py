@@ -1,0 +1,76 @@
+"""Every kind of row that batches write, in one list: what the store keeps and what the audit chain covers.
+
+A new product adds its nouns at the end; nothing in the engine or the store changes for it. A kind's place in the list
+is its number in the audit chain and so never changes.
+"""
+
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from otcdesk.domain.assets import ListedAsset
+from otcdesk.domain.conversions import ConversionTerms
+from otcdesk.domain.events import Event
+from otcdesk.domain.keys import KeyRecord
+from otcdesk.domain.lanes import Fault, LaneClock
+from otcdesk.domain.ledger import Account, Entry, Hold, LedgerTransaction, Posting
+from otcdesk.domain.noun import Noun
+from otcdesk.domain.orders import Order, Trade
+from otcdesk.domain.parties import Tenant
+from otcdesk.domain.pricing import Price, Spread
+
+
+class Kind(msgspec.Struct, frozen=True, kw_only=True):
+    """One kind of row: its name (the table's), its noun, the fields of its key, and whether rows change."""
+
+    number: int
+    name: str
+    noun: type[Noun]
+    key_fields: tuple[str, ...]
+    changes: bool
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Return the noun's fields, which are the table's columns."""
+        return self.noun.__struct_fields__
+
+
+_LISTED: tuple[tuple[str, type[Noun], tuple[str, ...], bool], ...] = (
+    ("assets", ListedAsset, ("code",), True),
+    ("tenants", Tenant, ("id",), True),
+    ("accounts", Account, ("id",), True),
+    ("ledger_transactions", LedgerTransaction, ("id",), False),
+    ("postings", Posting, ("transaction_id", "number"), False),
+    ("entries", Entry, ("account_id", "account_version"), False),
+    ("holds", Hold, ("id",), True),
+    ("orders", Order, ("id",), True),
+    ("trades", Trade, ("order_id",), False),
+    ("events", Event, ("order_id", "order_version"), False),
+    ("idempotency_keys", KeyRecord, ("owner_id", "scope", "idempotency_key"), False),
+    ("prices", Price, ("source_asset", "destination_asset"), True),
+    ("spreads", Spread, ("tenant_id", "source_asset", "destination_asset"), True),
+    ("conversion_terms", ConversionTerms, ("id",), True),
+    ("lane_clocks", LaneClock, ("id",), True),
+    ("faults", Fault, ("rail",), True),
+)
+
+KINDS = tuple(
+    Kind(number=number, name=name, noun=noun, key_fields=key_fields, changes=changes)
+    for number, (name, noun, key_fields, changes) in enumerate(_LISTED)
+)
+
+KIND_OF: dict[type[Noun], Kind] = {kind.noun: kind for kind in KINDS}
+KIND_NAMED: dict[str, Kind] = {kind.name: kind for kind in KINDS}
+
+
+def pack_key(key: Any) -> bytes:
+    """Write a key as bytes, a kind's keys always in the same shape: ids raw, numbers in 8 bytes, text with length."""
+    if isinstance(key, tuple):
+        return b"".join(map(pack_key, key))
+    if isinstance(key, UUID):
+        return key.bytes
+    if isinstance(key, int):
+        return key.to_bytes(8, "big", signed=True)
+    text = str(key).encode()
+    return len(text).to_bytes(4, "big") + text

@@ -1,0 +1,332 @@
+"""The world file: what a desk deals in and with whom, as TOML, and the declaration it stands for.
+
+Ids come from names (`ref`), so the same file always declares the same things. Amounts and rates are decimal strings.
+Credentials are only named here; who loads the file makes them and shows them once.
+"""
+
+import tomllib
+from decimal import Decimal
+from typing import Literal
+from uuid import UUID
+
+import msgspec
+
+from otcdesk.domain.assets import ListedAsset
+from otcdesk.domain.conversions import CASH_SCALE, CUSTODY_SCALE, ConversionTerms
+from otcdesk.domain.ledger import ACTIVE, CASH, CUSTODY, TREASURY, desk_account_id
+from otcdesk.domain.parties import DESK_ID, Tenant, declared_id
+from otcdesk.domain.pricing import Spread
+from otcdesk.errors import Code, Refusal
+from otcdesk.money import inverse, parse_rate, parse_units
+
+_YEAR_SECONDS = 365 * 86_400
+_DOTS_MAX = 300
+
+
+class _Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A table of the file; a misspelt key is an error."""
+
+
+class FileAsset(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[[assets]]`: a code and its number of decimals, 0 to 18."""
+
+    code: str
+    scale: int
+
+
+class FileCash(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[[tenants.accounts]]`: fiat of a tenant, perhaps with an IBAN."""
+
+    ref: str
+    asset: str
+    label: str | None = None
+    iban: str | None = None
+    status: Literal["active", "inactive"] = "active"
+    balance: str = "0"
+
+
+class FileWallet(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[[tenants.wallets]]`: tokens of a tenant, with an address on each network it can receive on.
+
+    Without any address it exists but cannot take part; `treasury` marks the desk's own even if a tenant's record
+    carries it.
+    """
+
+    ref: str
+    asset: str = "USDC"
+    label: str | None = None
+    addresses: dict[str, str] = {}
+    balance: str = "0"
+    treasury: bool = False
+
+
+class FileKey(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[[tenants.keys]]`: an API key to be made for the tenant."""
+
+    ref: str
+    scopes: list[str]
+    source_ips: list[str] = []
+    expires_at: str | None = None
+
+
+class FileTenant(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[[tenants]]`: a business, its accounts, wallets and keys."""
+
+    ref: str
+    name: str | None = None
+    accounts: list[FileCash] = []
+    wallets: list[FileWallet] = []
+    keys: list[FileKey] = []
+    buy_spread_bps: int | None = None
+    sell_spread_bps: int | None = None
+
+    @property
+    def account_refs(self) -> list[str]:
+        """Return the names of all accounts and wallets."""
+        return [*(row.ref for row in self.accounts), *(row.ref for row in self.wallets)]
+
+
+class FileTreasury(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[[treasury]]`: what the desk itself has of an asset, on a network for tokens."""
+
+    asset: str
+    network: str = ""
+    balance: str = "0"
+
+
+class FilePrice(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[[prices]]`: a fixed market rate, destination per source. Without its inverse, that is computed."""
+
+    source: str
+    destination: str
+    rate: str
+
+
+class FileConversions(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[conversions]`: terms of the conversion product."""
+
+    cash_asset: str = "EUR"
+    custody_asset: str = "USDC"
+    ttl_seconds: int = 60
+    debit_settlement: Literal["automatic", "manual"] = "automatic"
+    debit_delay_ms: int = 0
+    networks: tuple[str, ...] = ("ethereum", "polygon", "base", "solana")
+    buy_spread_bps: int = 0
+    sell_spread_bps: int = 0
+
+
+class FileOperator(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[[operators]]`: an operator's token to be made."""
+
+    ref: str
+    scopes: tuple[str, ...] = ("otc-operator",)
+
+
+class WorldFile(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A whole world file."""
+
+    name: str
+    assets: list[FileAsset]
+    tenants: list[FileTenant] = []
+    treasury: list[FileTreasury] = []
+    prices: list[FilePrice] = []
+    conversions: FileConversions | None = None
+    operators: list[FileOperator] = []
+
+
+class DeclaredAccount(msgspec.Struct, frozen=True, kw_only=True):
+    """An account as the file wants it, with its opening balance in units."""
+
+    id: UUID
+    owner_id: UUID
+    purpose: str
+    asset: str
+    label: str | None = None
+    status: str = ACTIVE
+    network: str = ""
+    address: str | None = None
+    opening_units: int = 0
+
+
+class DeclaredPrice(msgspec.Struct, frozen=True, kw_only=True):
+    """A fixed market rate of a directed pair; None lists the pair for a feed without giving it a price."""
+
+    source_asset: str
+    destination_asset: str
+    rate: Decimal | None
+
+
+class Declaration(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything of a world that its books keep."""
+
+    assets: list[ListedAsset]
+    tenants: list[Tenant]
+    accounts: list[DeclaredAccount]
+    prices: list[DeclaredPrice]
+    spreads: list[Spread]
+    terms: ConversionTerms | None
+
+
+def parse_world(text: str) -> WorldFile:
+    """Read a world file; refuses DECLARATION_INVALID with the place of the mistake."""
+    if any(line.count(".") > _DOTS_MAX for line in text.splitlines()):  # a key of n parts costs its reader n squared
+        raise _invalid(f"a line has more than {_DOTS_MAX} dots")
+    try:
+        world = msgspec.convert(tomllib.loads(text), WorldFile)
+    except (ValueError, RecursionError, msgspec.ValidationError) as error:
+        raise _invalid(str(error)) from None
+    if b"\\u0000" in msgspec.json.encode(world):
+        raise _invalid("the character NUL cannot be kept")
+    return world
+
+
+def tenant_id(ref: str) -> UUID:
+    """Return the id of the tenant that a file declares under this name."""
+    return declared_id("tenant", ref)
+
+
+def account_id(tenant_ref: str, ref: str) -> UUID:
+    """Return the id of an account or wallet that a file declares under its tenant's and its own name."""
+    return declared_id("account", tenant_ref, ref)
+
+
+def declaration_of(world: WorldFile) -> Declaration:
+    """Turn a file into what the books keep; refuses DECLARATION_INVALID naming the offending value."""
+    scales = _scales(world)
+    terms = world.conversions
+    return Declaration(
+        assets=[ListedAsset(code=asset.code, scale=asset.scale) for asset in world.assets],
+        tenants=[Tenant(id=tenant_id(tenant.ref), name=tenant.name or tenant.ref) for tenant in world.tenants],
+        accounts=_all_accounts(world, scales),
+        prices=_prices(world, scales),
+        spreads=[spread for tenant in world.tenants for spread in _spreads(tenant, terms)],
+        terms=None if terms is None else _terms(terms, scales),
+    )
+
+
+def _invalid(sentence: str) -> Refusal:
+    return Refusal(Code.DECLARATION_INVALID, f"The world file is not valid: {sentence}")
+
+
+def _scales(world: WorldFile) -> dict[str, int]:
+    scales = {}
+    for asset in world.assets:
+        if not 0 <= asset.scale <= 18 or asset.code in scales or not asset.code:
+            raise _invalid(f"asset {asset.code!r} needs a code of its own and a scale from 0 to 18")
+        scales[asset.code] = asset.scale
+    return scales
+
+
+def _units(text: str, asset: str, scales: dict[str, int]) -> int:
+    if asset not in scales:
+        raise _invalid(f"asset {asset!r} is not declared")
+    units = parse_units(text, scales[asset])
+    if units is None:
+        raise _invalid(f"{text!r} is not an amount of {asset}")
+    return units
+
+
+def _all_accounts(world: WorldFile, scales: dict[str, int]) -> list[DeclaredAccount]:
+    """Return every account; the desk has its own side wherever a tenant has one, if only with nothing in it."""
+    theirs = [row for tenant in world.tenants for row in _accounts(tenant, world.conversions, scales)]
+    listed = {(row.asset, row.network): row for row in world.treasury}
+    if len(listed) != len(world.treasury):
+        raise _invalid("the treasury names an asset and network twice")
+    for row in theirs:
+        if row.asset not in scales:
+            raise _invalid(f"asset {row.asset!r} is not declared")
+        listed.setdefault((row.asset, row.network), FileTreasury(asset=row.asset, network=row.network))
+    return [*theirs, *(_treasury(row, scales) for row in listed.values())]
+
+
+def _accounts(tenant: FileTenant, terms: FileConversions | None, scales: dict[str, int]) -> list[DeclaredAccount]:
+    refs = tenant.account_refs
+    if len(refs) != len(set(refs)):
+        raise _invalid(f"tenant {tenant.ref!r} names two accounts alike")
+    owner_id = tenant_id(tenant.ref)
+    networks = terms.networks if terms else ()
+    rows = [
+        DeclaredAccount(
+            id=account_id(tenant.ref, cash.ref),
+            owner_id=owner_id,
+            purpose=CASH,
+            asset=cash.asset,
+            label=cash.label,
+            status=cash.status,
+            address=cash.iban,
+            opening_units=_units(cash.balance, cash.asset, scales),
+        )
+        for cash in tenant.accounts
+    ]
+    for wallet in tenant.wallets:
+        network = next((name for name in networks if name in wallet.addresses), "")
+        rows.append(
+            DeclaredAccount(
+                id=account_id(tenant.ref, wallet.ref),
+                owner_id=owner_id,
+                purpose=TREASURY if wallet.treasury else CUSTODY,
+                asset=wallet.asset,
+                label=wallet.label,
+                network=network,
+                address=wallet.addresses.get(network),
+                opening_units=_units(wallet.balance, wallet.asset, scales),
+            )
+        )
+    return rows
+
+
+def _treasury(row: FileTreasury, scales: dict[str, int]) -> DeclaredAccount:
+    return DeclaredAccount(
+        id=desk_account_id(TREASURY, row.asset, row.network),
+        owner_id=DESK_ID,
+        purpose=TREASURY,
+        asset=row.asset,
+        network=row.network,
+        opening_units=_units(row.balance, row.asset, scales),
+    )
+
+
+def _prices(world: WorldFile, scales: dict[str, int]) -> list[DeclaredPrice]:
+    rates: dict[tuple[str, str], Decimal | None] = {}
+    for price in world.prices:
+        rate = parse_rate(price.rate)
+        if rate is None or price.source not in scales or price.destination not in scales:
+            raise _invalid(f"price {price.source}/{price.destination} {price.rate!r} is not a rate of declared assets")
+        rates[price.source, price.destination] = rate
+    for (source, destination), rate in list(rates.items()):
+        rates.setdefault((destination, source), inverse(rate) if rate else None)
+    if world.conversions:
+        cash, custody = world.conversions.cash_asset, world.conversions.custody_asset
+        rates.setdefault((cash, custody), None)
+        rates.setdefault((custody, cash), None)
+    return [
+        DeclaredPrice(source_asset=source, destination_asset=destination, rate=rate)
+        for (source, destination), rate in rates.items()
+    ]
+
+
+def _spreads(tenant: FileTenant, terms: FileConversions | None) -> list[Spread]:
+    if terms is None:
+        return []
+    buy = terms.buy_spread_bps if tenant.buy_spread_bps is None else tenant.buy_spread_bps
+    sell = terms.sell_spread_bps if tenant.sell_spread_bps is None else tenant.sell_spread_bps
+    if not (0 <= buy < 10_000 and 0 <= sell < 10_000):
+        raise _invalid(f"tenant {tenant.ref!r} has a spread outside 0 to 9999 ten-thousandths")
+    cash, custody, owner_id = terms.cash_asset, terms.custody_asset, tenant_id(tenant.ref)
+    return [
+        Spread(tenant_id=owner_id, source_asset=cash, destination_asset=custody, bps=buy),
+        Spread(tenant_id=owner_id, source_asset=custody, destination_asset=cash, bps=sell),
+    ]
+
+
+def _terms(terms: FileConversions, scales: dict[str, int]) -> ConversionTerms:
+    if (scales.get(terms.cash_asset), scales.get(terms.custody_asset)) != (CASH_SCALE, CUSTODY_SCALE):
+        raise _invalid(f"conversions need cash with {CASH_SCALE} decimals and custody with {CUSTODY_SCALE}")
+    if not 0 < terms.ttl_seconds <= _YEAR_SECONDS or not 0 <= terms.debit_delay_ms <= _YEAR_SECONDS * 1000:
+        raise _invalid("a quote lives from one second to a year, and a debit's delay is from nothing to a year")
+    return ConversionTerms(
+        cash_asset=terms.cash_asset,
+        custody_asset=terms.custody_asset,
+        ttl_seconds=terms.ttl_seconds,
+        debit_settles_after_ms=terms.debit_delay_ms if terms.debit_settlement == "automatic" else None,
+    )

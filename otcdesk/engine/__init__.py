@@ -1,0 +1,1 @@
+"""The batch engine: takes all waiting commands together, loads, decides, saves and answers. Knows no product."""

@@ -1,0 +1,91 @@
+"""The catalogue of refusals.
+
+A refusal is an expected answer: somebody asked for what may not be. It has a code, a sentence for people and the facts
+of the case; it knows nothing of HTTP. Each dialect owns a table that says, for every code its commands may raise, which
+status and word its clients know it by. Bugs are not refusals: they raise anything else and end as `CRASHED`.
+"""
+
+from enum import Enum
+from typing import Any
+
+
+class Code(Enum):
+    """Why something is refused: the sentence, and whether the same request may succeed later unchanged."""
+
+    def __init__(self, sentence: str, retry_may_help: bool = False) -> None:  # noqa: FBT001, FBT002  (enum members are positional)
+        self.sentence = sentence
+        self.retry_may_help = retry_may_help
+
+    # The caller.
+    UNAUTHENTICATED = ("No valid credential was sent.",)
+    CREDENTIAL_EXPIRED = ("This credential has expired.",)
+    SOURCE_ADDRESS_DENIED = ("This credential may not be used from this address.",)
+    SCOPE_MISSING = ("This credential lacks the scope that the route needs.",)
+    CSRF_TOKEN_INVALID = ("A write needs the X-CSRF-Token header: 64 hexadecimal characters.",)
+
+    # The request.
+    ROUTE_UNKNOWN = ("There is nothing at this path.",)
+    METHOD_NOT_ALLOWED = ("This path does not take this method.",)
+    BODY_TOO_LARGE = ("The body is larger than the server accepts.",)
+    CONTENT_TYPE_UNSUPPORTED = ("The body must be application/json.",)
+    REQUEST_INVALID = ("The request is not valid.",)
+    KEY_REQUIRED = ("This request needs an Idempotency-Key header.",)
+    KEY_INVALID = ("The Idempotency-Key must be a UUID of version 4.",)
+    KEY_IN_FLIGHT = ("The first request with this key is still running.", True)
+    KEY_REUSED = ("This key was used before with different content.",)
+
+    # The desk's own condition.
+    RATE_LIMITED = ("Too many requests; slow down.", True)
+    OVERLOADED = ("The desk is too busy to take this now.", True)
+    UNAVAILABLE = ("The desk cannot reach its books now.", True)
+    STOPPING = ("The desk is stopping.", True)
+    CRASHED = ("Something went wrong on our side.",)
+
+    # Accounts of an order, in the order in which they are checked.
+    SOURCE_CASH_NOT_FOUND = ("The source account was not found.",)
+    SOURCE_CASH_WRONG_ASSET = ("The source account holds another currency.",)
+    SOURCE_CASH_INACTIVE = ("The source account is not active.",)
+    DESTINATION_CUSTODY_NOT_FOUND = ("The destination wallet was not found.",)
+    DESTINATION_CUSTODY_NO_ADDRESS = ("The destination wallet has no address for this asset.",)
+    SOURCE_CUSTODY_NOT_FOUND = ("The source wallet was not found.",)
+    SOURCE_CUSTODY_NO_ADDRESS = ("The source wallet has no address for this asset.",)
+    SOURCE_CUSTODY_INSUFFICIENT = ("The source wallet does not cover the amount.",)
+    DESTINATION_CASH_NOT_FOUND = ("The destination account was not found.",)
+    DESTINATION_CASH_WRONG_ASSET = ("The destination account holds another currency.",)
+    DESTINATION_CASH_INACTIVE = ("The destination account is not active.",)
+    SOURCE_CASH_INSUFFICIENT = ("The source account does not cover the amount.",)
+    SOURCE_BALANCE_UNKNOWN = ("The source wallet's live balance cannot be read now.", True)
+    PRICE_UNAVAILABLE = ("No quote can be given at this moment.", True)
+    AMOUNT_TOO_SMALL = ("The amount converts to nothing at this rate.",)
+    AMOUNT_TOO_LARGE = ("The amount converts to more than the desk can count.",)
+
+    # The life of an order.
+    ORDER_NOT_FOUND = ("There is no such order.",)
+    SIDE_MISMATCH = ("The side is not the side of the quote.",)
+    NOT_CONFIRMABLE = ("This order can no longer be confirmed.",)
+    QUOTE_EXPIRED = ("This quote has expired.",)
+    NOT_CANCELLABLE = ("This order can no longer be cancelled.",)
+    INVALID_STATE = ("The order is not in a state that allows this.",)
+    TREASURY_INSUFFICIENT = ("The treasury does not cover this order.", True)
+    RAIL_UNAVAILABLE = ("The transfer provider did not take the transfer; the order is unchanged.", True)
+
+    # Accounts, balances and the operator's bookings.
+    ACCOUNT_NOT_FOUND = ("There is no such account.",)
+    CUSTODY_NOT_FOUND = ("There is no such wallet.",)
+    BALANCE_UNAVAILABLE = ("The live balance cannot be read now.", True)
+    BALANCE_INSUFFICIENT = ("The account does not cover this booking.",)
+    PRICE_NOT_FOUND = ("The desk does not price this pair.",)
+    OPENING_BALANCE_CHANGED = ("A world file may not change an opening balance that is already booked.",)
+    DECLARATION_INVALID = ("The world file does not fit what is already declared.",)
+    WORLD_NOT_FOUND = ("There is no such world.",)
+    WORLDS_EXHAUSTED = ("No more worlds may be made; delete one first.", True)
+
+
+class Refusal(Exception):
+    """An expected no: a code and the facts of the case. `detail` replaces the code's sentence for people."""
+
+    def __init__(self, code: Code, detail: str | None = None, **facts: Any) -> None:
+        super().__init__(code.name)
+        self.code = code
+        self.detail = detail or code.sentence
+        self.facts = facts

@@ -1,0 +1,164 @@
+"""Assets, amounts and rates: exact, integer, and never bare.
+
+An `Amount` counts the smallest indivisible units of one asset. A `Rate` says how many of its quote asset one of its
+base asset is worth. Every rounding in the desk is decided here, by name; nothing here rounds by default. There are no
+binary fractions anywhere: conversions are integer arithmetic of any length, so no decimal context can cut a digit.
+"""
+
+import re
+from decimal import Decimal
+from enum import Enum
+from typing import Final
+
+import msgspec
+
+#: Amounts of more units than this are refused at parsing: the database keeps `numeric(40,0)`, and a sum of many
+#: amounts must still fit.
+UNITS_MAX: Final = 10**38
+
+#: Rates are kept, printed and multiplied with at most this many decimals, so that what is printed is what was used.
+RATE_DECIMALS_MAX: Final = 6
+
+#: One unit of anything is never worth more than this many of anything else.
+RATE_MAX: Final = 10**12
+
+_DECIMAL: Final = re.compile(r"[0-9]{1,60}(\.[0-9]{1,60})?", re.ASCII)
+
+
+class Rounding(Enum):
+    """What happens to the part of a unit that a conversion leaves over."""
+
+    DOWN = "down"
+    UP = "up"
+
+
+#: What the desk pays out loses the fraction, what the desk collects gains it.
+PAID_BY_DESK: Final = Rounding.DOWN
+PAID_TO_DESK: Final = Rounding.UP
+
+
+class Asset(msgspec.Struct, frozen=True):
+    """Something countable: `scale` decimals make one of it into its smallest units (2 for EUR, 6 for USDC)."""
+
+    code: str
+    scale: int
+
+
+class AssetMismatch(AssertionError):
+    """Two different assets met in one sum or comparison: a bug, never a customer's mistake."""
+
+
+class Amount(msgspec.Struct, frozen=True):
+    """A count of the smallest units of one asset."""
+
+    units: int
+    asset: Asset
+
+    def _same(self, other: "Amount") -> int:
+        if other.asset != self.asset:
+            raise AssetMismatch(f"{self.asset.code} with {other.asset.code}")
+        return other.units
+
+    def __add__(self, other: "Amount") -> "Amount":
+        return Amount(self.units + self._same(other), self.asset)
+
+    def __sub__(self, other: "Amount") -> "Amount":
+        return Amount(self.units - self._same(other), self.asset)
+
+    def __lt__(self, other: "Amount") -> bool:
+        return self.units < self._same(other)
+
+    def __le__(self, other: "Amount") -> bool:
+        return self.units <= self._same(other)
+
+    def __str__(self) -> str:
+        return f"{print_units(self.units, self.asset.scale)} {self.asset.code}"
+
+
+class Rate(msgspec.Struct, frozen=True):
+    """How many of asset `quote` one of asset `base` is worth."""
+
+    base: str
+    quote: str
+    value: Decimal
+
+
+def parse_units(text: str, scale: int) -> int | None:
+    """Read a plain decimal ("2500.00") as units of `scale`; None if it is not one, is finer, or is too large."""
+    if not _DECIMAL.fullmatch(text):
+        return None
+    whole, _, fraction = text.partition(".")
+    if len(fraction) > scale:
+        return None
+    units = int(whole + fraction.ljust(scale, "0"))
+    return units if units <= UNITS_MAX else None
+
+
+def print_units(units: int, scale: int, decimals: int | None = None) -> str:
+    """Write units as a decimal with `decimals` places (the asset's scale unless told); digits are cut, not rounded."""
+    places = scale if decimals is None else decimals
+    digits = str(abs(units)).rjust(scale + 1, "0")
+    whole, fraction = (digits[:-scale], digits[-scale:]) if scale else (digits, "")
+    shown = fraction[:places].ljust(places, "0")
+    sign = "-" if units < 0 else ""
+    return f"{sign}{whole}.{shown}" if places else f"{sign}{whole}"
+
+
+def parse_rate(text: str) -> Decimal | None:
+    """Read a positive decimal of at most `RATE_DECIMALS_MAX` places; None if it is anything else."""
+    if not _DECIMAL.fullmatch(text):
+        return None
+    fraction = text.partition(".")[2].rstrip("0")
+    value = Decimal(text)
+    if len(fraction) > RATE_DECIMALS_MAX or not 0 < value <= RATE_MAX:
+        return None
+    return plain(value)
+
+
+def plain(value: Decimal) -> Decimal:
+    """Return the same number written without exponent and without trailing zeros, so that equal rates look equal."""
+    text = format(value, "f")
+    return Decimal(text.rstrip("0").rstrip(".") if "." in text else text)
+
+
+def print_rate(value: Decimal) -> str:
+    """Write a rate with at least 2 and at most 6 decimals and no other trailing zeros (exchanges contract 2.10)."""
+    whole, _, fraction = format(value, "f").partition(".")
+    return f"{whole}.{fraction[:RATE_DECIMALS_MAX].rstrip('0').ljust(2, '0')}"
+
+
+def _ratio(value: Decimal) -> tuple[int, int]:
+    numerator, denominator = value.as_integer_ratio()
+    return numerator, denominator
+
+
+def _divide(numerator: int, denominator: int, rounding: Rounding) -> int:
+    return numerator // denominator if rounding is Rounding.DOWN else -(-numerator // denominator)
+
+
+def convert(amount: Amount, rate: Rate, to: Asset, rounding: Rounding, decimals: int | None = None) -> Amount:
+    """Convert `amount` at `rate` into asset `to`, keeping at most `decimals` places of it (its scale unless told)."""
+    if (rate.base, rate.quote) != (amount.asset.code, to.code):
+        raise AssetMismatch(f"{rate.base}/{rate.quote} for {amount.asset.code} to {to.code}")
+    places = min(to.scale, decimals) if decimals is not None else to.scale
+    numerator, denominator = _ratio(rate.value)
+    kept = _divide(amount.units * numerator * 10**places, denominator * 10**amount.asset.scale, rounding)
+    return Amount(kept * 10 ** (to.scale - places), to)
+
+
+def less_spread(value: Decimal, spread_bps: int) -> Decimal:
+    """Take `spread_bps` ten-thousandths off a rate and cut it to `RATE_DECIMALS_MAX`: the desk pays a little less."""
+    numerator, denominator = _ratio(value)
+    scaled = _divide(numerator * (10_000 - spread_bps) * 10**RATE_DECIMALS_MAX, denominator * 10_000, PAID_BY_DESK)
+    return scaled_rate(scaled)
+
+
+def scaled_rate(millionths: int) -> Decimal:
+    """Return a rate from a whole number of its last decimal place."""
+    return plain(Decimal(print_units(millionths, RATE_DECIMALS_MAX)))
+
+
+def inverse(value: Decimal) -> Decimal:
+    """Return how many base one quote is worth, cut to `RATE_DECIMALS_MAX`."""
+    numerator, denominator = _ratio(value)
+    return scaled_rate(_divide(denominator * 10**RATE_DECIMALS_MAX, numerator, PAID_BY_DESK))

@@ -1,0 +1,80 @@
+"""What the desk asks of the outside world, and the three ways in which an outside call can end without an answer.
+
+Every transfer carries a reference of its own that was recorded before the call, so that repeating the call after a
+crash at any point moves money at most once. Implementations plug in beside `simulated`.
+"""
+
+from decimal import Decimal
+from typing import Protocol
+
+import msgspec
+
+from otcdesk.domain.ledger import Account
+from otcdesk.money import Amount
+
+
+class RailUnavailable(Exception):
+    """The provider did not take the request; provably nothing happened."""
+
+
+class RailUnknown(Exception):
+    """The provider may have taken the request; ask again with the same reference."""
+
+
+class Observation(msgspec.Struct, frozen=True, kw_only=True):
+    """A market rate that a source saw: how many of the destination one of the source brings."""
+
+    source_asset: str
+    destination_asset: str
+    rate: Decimal
+
+
+class PriceSource(Protocol):
+    """Where market rates come from. `name` goes into every price, quote and trade made from it."""
+
+    name: str
+    #: How long a rate from here may be used, in milliseconds; None: for ever.
+    stale_after_ms: int | None
+    #: How long to wait between two readings, in milliseconds.
+    period_ms: int
+
+    async def read(self) -> list[Observation]:
+        """Return the present rates; raises RailUnavailable when there are none to be trusted."""
+        ...
+
+
+class Transfer(msgspec.Struct, frozen=True, kw_only=True):
+    """A transfer to be made once: from where, to where, how much, and the reference that makes it safe to repeat."""
+
+    lane: int
+    reference: str
+    source: Account
+    destination: Account
+    amount: Amount
+
+
+class Receipt(msgspec.Struct, frozen=True, kw_only=True):
+    """A provider's final word: done, or refused and nothing moved; with its own reference or its reason."""
+
+    done: bool
+    detail: str
+
+
+class ChainRail(Protocol):
+    """A provider of custody wallets on chains."""
+
+    async def balance(self, lane: int, account: Account) -> int:
+        """Return a wallet's live balance in units; raises RailUnavailable or RailUnknown."""
+        ...
+
+    async def transfer(self, transfer: Transfer) -> Receipt:
+        """Move tokens between two wallets; raises RailUnavailable or RailUnknown."""
+        ...
+
+
+class FiatRail(Protocol):
+    """A provider of bank accounts."""
+
+    async def transfer(self, transfer: Transfer) -> Receipt:
+        """Pay from one account to another; raises RailUnavailable or RailUnknown."""
+        ...

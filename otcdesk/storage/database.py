@@ -1,0 +1,139 @@
+"""Connections: one pool for the engine's statements, one for reads and the edges, and the migrations."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.resources import files
+from typing import Any, TypeVar
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+import asyncpg
+import msgspec
+import structlog
+
+from otcdesk.storage.postgres_store import SESSION_SETTINGS
+from otcdesk.storage.queries import queries
+
+log = structlog.get_logger()
+
+T = TypeVar("T")
+
+#: A read that failed with one of these met a database that cannot be reached or does not answer now.
+DATABASE_DOWN = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+)
+
+#: Two migrations at once would run the same file twice.
+_MIGRATION_LOCK = 20261
+
+_encode = msgspec.json.Encoder().encode
+
+
+async def _keep_session(connection: Any) -> None:
+    """Skip the pool's reset, a round trip for each use: nothing here leaves session state behind."""
+
+
+async def engine_pool(dsn: str, *, connections_max: int, statement_timeout_ms: int) -> asyncpg.Pool:
+    """Open the connections on which lanes are written."""
+    return await asyncpg.create_pool(
+        dsn,
+        min_size=1,
+        max_size=connections_max,
+        max_inactive_connection_lifetime=0,
+        command_timeout=statement_timeout_ms / 1000 * 2,
+        statement_cache_size=1000,
+        max_cacheable_statement_size=0,
+        reset=_keep_session,
+        server_settings={**SESSION_SETTINGS, "statement_timeout": str(statement_timeout_ms)},
+    )
+
+
+class Reads:
+    """Reads of any lane, outside batches: what the edges show. Every query is a named block of `sql/*.sql`."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self.pool = pool
+
+    @classmethod
+    async def open(cls, dsn: str, *, connections_max: int, statement_timeout_ms: int) -> "Reads":
+        """Open the connections for reads."""
+        pool = await asyncpg.create_pool(
+            dsn,
+            min_size=1,
+            max_size=connections_max,
+            max_inactive_connection_lifetime=0,
+            command_timeout=statement_timeout_ms / 1000 * 2,
+            max_cacheable_statement_size=0,
+            reset=_keep_session,
+            server_settings={
+                "statement_timeout": str(statement_timeout_ms),
+                "timezone": "UTC",
+                "jit": "off",
+                "application_name": "otcdesk reads",
+            },
+        )
+        return cls(pool)
+
+    @classmethod
+    @asynccontextmanager
+    async def opened(cls, dsn: str, *, connections_max: int, statement_timeout_ms: int) -> "AsyncIterator[Reads]":
+        """Open the connections for reads, and close them on leaving."""
+        reads = await cls.open(dsn, connections_max=connections_max, statement_timeout_ms=statement_timeout_ms)
+        try:
+            yield reads
+        finally:
+            await reads.pool.close()
+
+    async def rows(self, file: str, name: str, kind: type[T], *arguments: Any) -> list[T]:
+        """Return what a query yields, each row as a `kind`; the query selects one column `row` of JSON."""
+        found = await self.pool.fetch(queries(file)[name], *arguments)
+        return [msgspec.json.decode(record[0], type=kind) for record in found]
+
+    async def row(self, file: str, name: str, kind: type[T], *arguments: Any) -> T | None:
+        """Return a query's one row as a `kind`, None if there is none."""
+        found = await self.pool.fetchval(queries(file)[name], *arguments)
+        return None if found is None else msgspec.json.decode(found, type=kind)
+
+    async def value(self, file: str, name: str, *arguments: Any) -> Any:
+        """Return a query's one value as the driver gives it."""
+        return await self.pool.fetchval(queries(file)[name], *arguments)
+
+    async def records(self, file: str, name: str, *arguments: Any) -> list[Any]:
+        """Return a query's rows as the driver gives them."""
+        return list(await self.pool.fetch(queries(file)[name], *arguments))
+
+
+def without_password(dsn: str) -> tuple[str, str]:
+    """Return a database address without its password, and the password."""
+    parts = urlsplit(dsn)
+    user, _, password = parts.netloc.rpartition("@")[0].partition(":")
+    host = parts.netloc.rpartition("@")[2]
+    if not password:
+        return dsn, ""
+    return urlunsplit(parts._replace(netloc=f"{user}@{host}")), unquote(password)
+
+
+async def migrate(dsn: str) -> list[str]:
+    """Bring the schema up to date, each migration in its own transaction; returns the names of those applied."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        await connection.execute("select pg_advisory_lock($1)", _MIGRATION_LOCK)
+        await connection.execute(queries("migrations")["create_table"])
+        done = {record[0] for record in await connection.fetch(queries("migrations")["applied"])}
+        applied = []
+        folder = files("otcdesk.storage") / "migrations"
+        for file in sorted(folder.iterdir(), key=lambda entry: entry.name):
+            if not file.name.endswith(".sql") or file.name in done:
+                continue
+            async with connection.transaction():
+                await connection.execute(file.read_text(encoding="utf-8"))
+                await connection.execute(queries("migrations")["record"], file.name)
+            log.info("migrated", migration=file.name)
+            applied.append(file.name)
+        return applied
+    finally:
+        await connection.close()

@@ -1,0 +1,25 @@
+-- name: by_hash
+-- The credential with this secret.
+select row_to_json(c) from credentials as c
+join lanes as l on l.lane = c.lane
+where c.secret_hash = $1 and l.closed_at is null
+
+-- name: create
+insert into credentials
+    (id, lane, kind, owner_id, name, secret_hash, shown_prefix, scopes, source_ips, created_at, expires_at)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+
+-- name: of_lane
+-- The credentials of a lane, newest first; never their secrets.
+select row_to_json(c) from credentials as c where c.lane = $1 order by c.created_at desc, c.name
+
+-- name: named
+-- The live credential of this name.
+select row_to_json(c) from credentials as c
+where c.lane = $1 and c.owner_id = $2 and c.name = $3 and c.revoked_at is null
+
+-- name: revoke
+-- End a credential at once.
+update credentials set revoked_at = $3
+where lane = $1 and (id::text = $2 or shown_prefix = $2) and revoked_at is null
+returning id

@@ -1,0 +1,272 @@
+-- What must hold at every instant between batches, each rule once, as a query that must return no rows.
+--
+-- $1 is the lane, null for all lanes. A row that comes back names what breaks the rule: its lane, its table (`what`),
+-- its key as it is printed everywhere, and how it breaks (`detail`). Every query is one statement, so it sees one
+-- instant.
+
+-- name: assets_sum_to_zero
+-- Money only moves: over all accounts of a lane, each asset's balances sum to zero.
+select a.lane, 'accounts' as what, a.asset as key, 'all balances of this asset sum to ' || sum(a.balance) as detail
+from accounts as a
+where $1::integer is null or a.lane = $1
+group by a.lane, a.asset
+having sum(a.balance) <> 0
+
+-- name: balance_is_sum_of_entries
+-- An account's balance is the sum of its entries, and its version their count.
+select a.lane, 'accounts' as what, a.id::text as key,
+    'balance ' || a.balance || ' at version ' || a.version || ', but ' || coalesce(e.entries, 0)
+    || ' entries sum to ' || coalesce(e.units, 0) as detail
+from accounts as a
+left join (
+    select lane, account_id, count(*) as entries, sum(units) as units
+    from entries
+    where $1::integer is null or lane = $1
+    group by lane, account_id
+) as e on e.lane = a.lane and e.account_id = a.id
+where ($1::integer is null or a.lane = $1)
+    and (a.balance <> coalesce(e.units, 0) or a.version <> coalesce(e.entries, 0))
+
+-- name: entries_are_a_chain
+-- An account's entries number from 1 without a gap, and each balance after is the one before plus the units.
+select c.lane, 'entries' as what, c.account_id || '/' || c.account_version as key,
+    'follows version ' || c.version_before || ' with balance ' || c.balance_before || ', adds ' || c.units
+    || ' and says ' || c.balance_after as detail
+from (
+    select e.lane, e.account_id, e.account_version, e.units, e.balance_after,
+        lag(e.account_version, 1, 0::bigint) over history as version_before,
+        lag(e.balance_after, 1, 0::numeric) over history as balance_before
+    from entries as e
+    where $1::integer is null or e.lane = $1
+    window history as (partition by e.lane, e.account_id order by e.account_version)
+) as c
+where c.account_version <> c.version_before + 1 or c.balance_after <> c.balance_before + c.units
+
+-- name: held_is_sum_of_open_holds
+-- What is held on an account is the sum of the open holds on it.
+select a.lane, 'accounts' as what, a.id::text as key,
+    'holds ' || a.held || ', but its open holds sum to ' || coalesce(h.units, 0) as detail
+from accounts as a
+left join (
+    select lane, account_id, sum(units) as units
+    from holds
+    where state = 'open' and ($1::integer is null or lane = $1)
+    group by lane, account_id
+) as h on h.lane = a.lane and h.account_id = a.id
+where ($1::integer is null or a.lane = $1) and a.held <> coalesce(h.units, 0)
+
+-- name: available_never_below_floor
+-- What is available on an account is never less than its floor.
+select a.lane, 'accounts' as what, a.id::text as key,
+    'available are ' || a.balance - a.held || ', the floor is ' || a.floor as detail
+from accounts as a
+where ($1::integer is null or a.lane = $1) and a.balance - a.held < a.floor
+
+-- name: hold_belongs
+-- Every hold is on an account that exists, for an order that exists.
+select h.lane, 'holds' as what, h.id::text as key,
+    case when a.id is null then 'no account ' || h.account_id else 'no order ' || h.order_id end as detail
+from holds as h
+left join accounts as a on a.lane = h.lane and a.id = h.account_id
+left join orders as o on o.lane = h.lane and o.id = h.order_id
+where ($1::integer is null or h.lane = $1) and (a.id is null or o.id is null)
+
+-- name: closed_order_has_no_open_hold
+-- An order that has come to an end, or expired, reserves nothing.
+select o.lane, 'orders' as what, o.id::text as key, 'is ' || o.state || ', but hold ' || h.id || ' is open' as detail
+from holds as h
+join orders as o on o.lane = h.lane and o.id = h.order_id
+where h.state = 'open' and ($1::integer is null or h.lane = $1)
+    and o.product = 'conversion' and o.state in ('completed', 'cancelled', 'rejected', 'failed', 'expired')
+
+-- name: waiting_order_has_open_holds
+-- An order waits for a rail in exactly the states that say so, under a reference, with the open holds of that state.
+select o.lane, 'orders' as what, o.id::text as key,
+    'is ' || o.state || ', waits for ' || coalesce(o.waits_for, 'nothing') || ' under '
+    || coalesce(o.rail_reference, 'no reference') || ', its pay hold is ' || coalesce(pay.state, 'missing')
+    || ', its collect hold ' || coalesce(collect.state, 'missing') as detail
+from orders as o
+left join holds as pay on pay.lane = o.lane and pay.id = o.pay_hold_id and pay.order_id = o.id
+left join holds as collect on collect.lane = o.lane and collect.id = o.collect_hold_id and collect.order_id = o.id
+where ($1::integer is null or o.lane = $1) and o.product = 'conversion'
+    and (
+        (o.waits_for is not null) <> (o.state in ('collecting', 'paying', 'returning'))
+        or (o.rail_reference is not null) <> (o.waits_for is not null)
+        or (o.pay_hold_id is not null) <> (o.state in ('collecting', 'paying'))
+        or (o.collect_hold_id is not null) <> (
+            o.state in ('collecting', 'returning') or (o.side = 'sell' and o.state = 'paying')
+        )
+        or (o.pay_hold_id is not null and pay.state is distinct from 'open')
+        or (o.collect_hold_id is not null and collect.state is distinct from 'open')
+    )
+
+-- name: open_hold_is_named_by_its_order
+-- Nothing stays reserved that its order does not know of.
+select h.lane, 'holds' as what, h.id::text as key, 'is open, but order ' || h.order_id || ' does not name it' as detail
+from holds as h
+left join orders as o on o.lane = h.lane and o.id = h.order_id and h.id in (o.pay_hold_id, o.collect_hold_id)
+where h.state = 'open' and ($1::integer is null or h.lane = $1) and o.id is null
+
+-- name: completed_order_has_its_trade
+-- An order that was completed left a trade.
+select o.lane, 'orders' as what, o.id::text as key, 'is completed but left no trade' as detail
+from orders as o
+left join trades as t on t.lane = o.lane and t.order_id = o.id
+where ($1::integer is null or o.lane = $1) and o.product = 'conversion' and o.state = 'completed' and t.order_id is null
+
+-- name: trade_agrees_with_its_order
+-- A trade belongs to a completed order and says what that order says.
+select t.lane, 'trades' as what, t.order_id::text as key,
+    case
+        when o.id is null then 'there is no such order'
+        when o.state <> 'completed' then 'its order is ' || o.state
+        else t.source_units || ' ' || t.source_asset || ' for ' || t.destination_units || ' ' || t.destination_asset
+            || ' at ' || t.executed_rate || ', its order: ' || o.source_units || ' ' || o.source_asset || ' for '
+            || o.destination_units || ' ' || o.destination_asset || ' at ' || o.rate
+    end as detail
+from trades as t
+left join orders as o on o.lane = t.lane and o.id = t.order_id
+where ($1::integer is null or t.lane = $1)
+    and (
+        o.id is null
+        or o.state <> 'completed'
+        or (t.tenant_id, t.source_asset, t.source_units, t.destination_asset, t.destination_units, t.executed_rate)
+        is distinct from
+        (o.tenant_id, o.source_asset, o.source_units, o.destination_asset, o.destination_units, o.rate)
+    )
+
+-- name: buy_is_debited_once
+-- A buy is debited exactly once when it is confirmed, and never without.
+select o.lane, 'orders' as what, o.id::text as key,
+    'was ' || case when o.confirmed_at is null then 'never ' else '' end || 'confirmed, and debited '
+    || coalesce(d.debits, 0) || ' times' as detail
+from orders as o
+left join (
+    select lane, order_id, count(*) as debits
+    from ledger_transactions
+    where reason = 'conversion debit' and ($1::integer is null or lane = $1)
+    group by lane, order_id
+) as d on d.lane = o.lane and d.order_id = o.id
+where ($1::integer is null or o.lane = $1) and o.product = 'conversion'
+    and coalesce(d.debits, 0) <> case when o.side = 'buy' and o.confirmed_at is not null then 1 else 0 end
+
+-- name: confirm_key_has_one_effect
+-- The order in the answer of a confirm's key was confirmed, at least once for each of its keys.
+select k.lane, 'idempotency_keys' as what, k.owner_id || '/confirm_conversion/' || k.idempotency_key as key,
+    'is one of ' || k.keys || ' done keys of order ' || k.order_id || ', which was confirmed '
+    || coalesce(c.confirms, 0) || ' times' as detail
+from (
+    select a.lane, a.owner_id, a.idempotency_key, a.order_id, count(*) over (partition by a.lane, a.order_id) as keys
+    from (
+        select lane, owner_id, idempotency_key,
+            split_part(split_part(answer, '"order_id":"', 2), '"', 1) collate "C" as order_id
+        from idempotency_keys
+        where scope = 'confirm_conversion' and outcome = 'done' and ($1::integer is null or lane = $1)
+    ) as a
+) as k
+left join (
+    select lane, tenant_id, order_id, count(*) as confirms
+    from events
+    where name = 'conversion.confirm' and ($1::integer is null or lane = $1)
+    group by lane, tenant_id, order_id
+) as c on c.lane = k.lane and c.order_id::text = k.order_id and c.tenant_id = k.owner_id
+where coalesce(c.confirms, 0) < k.keys
+
+-- name: booking_key_has_one_effect
+-- The ledger transaction in the answer of a booking's key exists, and is in no other key's answer.
+select k.lane, 'idempotency_keys' as what, k.owner_id || '/booking/' || k.idempotency_key as key,
+    'is one of ' || k.keys || ' done keys of ledger transaction ' || k.transaction_id
+    || case when t.id is null then ', which does not exist' else '' end as detail
+from (
+    select a.lane, a.owner_id, a.idempotency_key, a.transaction_id,
+        count(*) over (partition by a.lane, a.transaction_id) as keys
+    from (
+        select lane, owner_id, idempotency_key,
+            split_part(split_part(answer, '"transaction":{"id":"', 2), '"', 1) collate "C" as transaction_id
+        from idempotency_keys
+        where scope = 'booking' and outcome = 'done' and ($1::integer is null or lane = $1)
+    ) as a
+) as k
+left join ledger_transactions as t on t.lane = k.lane and t.id::text = k.transaction_id
+where t.id is null or k.keys > 1
+
+-- name: posting_has_its_two_entries
+-- A posting has exactly two entries: its units off the source, and onto the destination.
+select p.lane, 'postings' as what, p.transaction_id || '/' || p.number as key,
+    'moves ' || p.units || ' from ' || p.source_account_id || ' to ' || p.destination_account_id || ', its entries: '
+    || coalesce(string_agg(e.units || ' on ' || e.account_id, ', ' order by e.units), 'none') as detail
+from postings as p
+left join entries as e on e.lane = p.lane and e.transaction_id = p.transaction_id and e.posting_number = p.number
+where $1::integer is null or p.lane = $1
+group by p.lane, p.transaction_id, p.number
+having count(e.units) <> 2
+    or count(*) filter (where e.account_id = p.source_account_id and e.units = -p.units) <> 1
+    or count(*) filter (where e.account_id = p.destination_account_id and e.units = p.units) <> 1
+
+-- name: posting_is_of_its_accounts_asset
+-- Both accounts of a posting exist and hold its asset.
+select p.lane, 'postings' as what, p.transaction_id || '/' || p.number as key,
+    'moves ' || p.asset || ' from an account of ' || coalesce(s.asset, 'nothing') || ' to one of '
+    || coalesce(d.asset, 'nothing') as detail
+from postings as p
+left join accounts as s on s.lane = p.lane and s.id = p.source_account_id
+left join accounts as d on d.lane = p.lane and d.id = p.destination_account_id
+where ($1::integer is null or p.lane = $1) and (s.asset is distinct from p.asset or d.asset is distinct from p.asset)
+
+-- name: ledger_transaction_has_postings
+-- A ledger transaction has postings, numbered from 1 without a gap.
+select t.lane, 'ledger_transactions' as what, t.id::text as key,
+    'has ' || count(p.number) || ' postings, the last is number ' || coalesce(max(p.number), 0) as detail
+from ledger_transactions as t
+left join postings as p on p.lane = t.lane and p.transaction_id = t.id
+where $1::integer is null or t.lane = $1
+group by t.lane, t.id
+having count(p.number) = 0 or count(p.number) <> max(p.number)
+
+-- name: posting_has_its_ledger_transaction
+-- Every posting belongs to a ledger transaction.
+select p.lane, 'postings' as what, p.transaction_id || '/' || p.number as key, 'has no ledger transaction' as detail
+from postings as p
+where ($1::integer is null or p.lane = $1)
+    and not exists (select from ledger_transactions as t where t.lane = p.lane and t.id = p.transaction_id)
+
+-- name: entry_has_its_posting
+-- Every entry belongs to a posting and to an account.
+select e.lane, 'entries' as what, e.account_id || '/' || e.account_version as key,
+    case
+        when p.number is null then 'has no posting ' || e.transaction_id || '/' || e.posting_number
+        else 'has no account'
+    end as detail
+from entries as e
+left join postings as p on p.lane = e.lane and p.transaction_id = e.transaction_id and p.number = e.posting_number
+left join accounts as a on a.lane = e.lane and a.id = e.account_id
+where ($1::integer is null or e.lane = $1) and (p.number is null or a.id is null)
+
+-- name: order_has_its_events
+-- Every version of an order but its first has one event, and the last event says the order's state.
+select o.lane, 'orders' as what, o.id::text as key,
+    'is ' || o.state || ' at version ' || o.version || ', but has ' || coalesce(e.events, 0) || ' events, versions '
+    || coalesce(e.first, 0) || ' to ' || coalesce(e.last, 0) || coalesce(', the last to ' || l.state, '') as detail
+from orders as o
+left join (
+    select lane, order_id, count(*) as events, min(order_version) as first, max(order_version) as last
+    from events
+    where $1::integer is null or lane = $1
+    group by lane, order_id
+) as e on e.lane = o.lane and e.order_id = o.id
+left join events as l on l.lane = o.lane and l.order_id = o.id and l.order_version = o.version
+where ($1::integer is null or o.lane = $1)
+    and (
+        coalesce(e.events, 0) <> o.version - 1
+        or (o.version > 1 and (e.first <> 2 or l.state is distinct from o.state))
+    )
+
+-- name: event_has_its_order
+-- Every event belongs to an order, and to its tenant.
+select e.lane, 'events' as what, e.order_id || '/' || e.order_version as key,
+    'there is no such order of tenant ' || e.tenant_id as detail
+from events as e
+where ($1::integer is null or e.lane = $1)
+    and not exists (
+        select from orders as o where o.lane = e.lane and o.id = e.order_id and o.tenant_id = e.tenant_id
+    )

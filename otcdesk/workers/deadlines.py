@@ -1,0 +1,24 @@
+"""Record in bulk what the clock has brought about: quotes that expired, debits that settled.
+
+Nobody waits for this: every reader and every action derives the same from the clock. It keeps the tables and the
+audit trail complete.
+"""
+
+import structlog
+
+from otcdesk.actions.record_due import RecordDue
+from otcdesk.desk import Desk
+
+log = structlog.get_logger()
+
+WORKER = "worker:deadlines"
+
+
+async def record_what_is_due(desk: Desk) -> bool:
+    """Record what is due in all open lanes; returns whether some lane had as much as one command takes."""
+    orders_max = desk.settings.deadlines_orders_max
+    full = False
+    for lane, order_ids in await desk.reads.records("orders", "due", desk.clock.now(), orders_max):
+        reply = await desk.submit_as_worker(lane, WORKER, RecordDue(order_ids=order_ids))
+        full |= len(order_ids) == orders_max and reply.recorded > 0
+    return full

@@ -1,0 +1,157 @@
+"""Load world files: open a lane, declare what the file says, and make the credentials that it names.
+
+Loading again changes only what differs: known credentials are kept (their secrets cannot be shown again), balances
+that are booked stay booked.
+"""
+
+import asyncio
+from datetime import UTC, datetime
+from importlib.resources import files
+from typing import Any
+
+import asyncpg
+import msgspec
+
+from otcdesk.actions.declare_world import Declared, DeclareWorld
+from otcdesk.actions.steer_sandbox import SetClock
+from otcdesk.clock import Clock
+from otcdesk.credentials import API_KEY, OPERATOR, Credentials, check_grant
+from otcdesk.desk import Desk
+from otcdesk.domain.parties import DESK_ID
+from otcdesk.domain.world import Declaration, WorldFile, account_id, declaration_of, parse_world, tenant_id
+from otcdesk.errors import Code, Refusal
+
+LIVE = "live"
+SANDBOX = "sandbox"
+
+_CALLER = "world file"
+
+
+class LoadedWorld(msgspec.Struct, frozen=True, kw_only=True):
+    """What loading did, with the secrets of the credentials that it made, by their names in the file."""
+
+    lane: int
+    name: str
+    declared: Declared
+    api_keys: dict[str, str]
+    operators: dict[str, str]
+    tenants: dict[str, str]
+    accounts: dict[str, str]
+
+
+class WorldLoader:
+    """Opens lanes and loads files into them."""
+
+    def __init__(self, desk: Desk, credentials: Credentials, clock: Clock) -> None:
+        self.desk = desk
+        self.credentials = credentials
+        self.clock = clock
+
+    async def open_lane(self, name: str, kind: str) -> int:
+        """Return the lane of this name, opening it if there is none."""
+        reads = self.desk.reads
+        known: int | None = await reads.value("lanes", "named", name)
+        if known is not None:
+            return known
+        number: int = await reads.value("lanes", "next_number")
+        try:
+            await reads.value("lanes", "open", number, name, kind, self.clock.now())
+        except asyncpg.UniqueViolationError:
+            return await self.open_lane(name, kind)
+        return number
+
+    def check(self, world: WorldFile) -> Declaration:
+        """Return what a file declares; refuses DECLARATION_INVALID before anything of it is made."""
+        keys = [key for tenant in world.tenants for key in tenant.keys]
+        names = [*(key.ref for key in keys), *(operator.ref for operator in world.operators)]
+        if len(names) != len(set(names)):  # their secrets are answered by name
+            raise _invalid("two credentials have the same name")
+        try:
+            for key in keys:
+                check_grant(API_KEY, key.scopes, key.source_ips)
+                _time(key.expires_at)
+            for operator in world.operators:
+                check_grant(OPERATOR, list(operator.scopes), [])
+        except Refusal as refusal:
+            raise _invalid(refusal.detail) from None
+        return declaration_of(world)
+
+    async def load(self, lane: int, world: WorldFile, *, kind: str, clock: SetClock | None = None) -> LoadedWorld:
+        """Bring a lane to what a file says; refuses as `declare_world` does."""
+        declaration = self.check(world)
+        if clock is not None:
+            await self._submit(lane, clock)
+        declared: Declared = await self._submit(lane, DeclareWorld(declaration=declaration))
+        return LoadedWorld(
+            lane=lane,
+            name=world.name,
+            declared=declared,
+            api_keys=await self._api_keys(lane, world, kind),
+            operators=await self._operators(lane, world, kind),
+            tenants={tenant.ref: str(tenant_id(tenant.ref)) for tenant in world.tenants},
+            accounts={
+                f"{tenant.ref}/{ref}": str(account_id(tenant.ref, ref))
+                for tenant in world.tenants
+                for ref in tenant.account_refs
+            },
+        )
+
+    async def _submit(self, lane: int, command: Any) -> Any:
+        return await self.desk.engine.submit(lane, command, caller=_CALLER, owner_id=DESK_ID, request_id=_CALLER)
+
+    async def _api_keys(self, lane: int, world: WorldFile, kind: str) -> dict[str, str]:
+        rows: list[tuple[Any, ...]] = [
+            (tenant_id(tenant.ref), key.ref, API_KEY, key.scopes, key.source_ips, _time(key.expires_at))
+            for tenant in world.tenants
+            for key in tenant.keys
+        ]
+        return await self._made(lane, kind, rows)
+
+    async def _operators(self, lane: int, world: WorldFile, kind: str) -> dict[str, str]:
+        rows: list[tuple[Any, ...]] = [
+            (DESK_ID, row.ref, OPERATOR, list(row.scopes), [], None) for row in world.operators
+        ]
+        return await self._made(lane, kind, rows)
+
+    async def _made(self, lane: int, kind: str, rows: list[tuple[Any, ...]]) -> dict[str, str]:
+        made = await asyncio.gather(*(self._make(lane, kind, *row) for row in rows))
+        return {row[1]: secret for row, secret in zip(rows, made, strict=True) if secret is not None}
+
+    async def _make(
+        self, lane: int, kind: str, owner_id: Any, name: str, role: str, scopes: list[str], ips: list[str], ends: Any
+    ) -> str | None:
+        if await self.credentials.named(lane, owner_id, name) is not None:
+            return None
+        return await self.credentials.create(
+            lane=lane,
+            kind=role,
+            owner_id=owner_id,
+            name=name,
+            scopes=scopes,
+            world_kind=kind,
+            source_ips=ips,
+            expires_at=ends,
+        )
+
+
+def _invalid(sentence: str) -> Refusal:
+    return Refusal(Code.DECLARATION_INVALID, f"The world file is not valid: {sentence}")
+
+
+def _time(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise Refusal(Code.DECLARATION_INVALID, f"{text!r} is not a time.") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def shipped_world(name: str) -> WorldFile:
+    """Return a world file that comes with the program; refuses WORLD_NOT_FOUND."""
+    folder = files("otcdesk") / "worlds"
+    known = {entry.name.removesuffix(".toml"): entry for entry in folder.iterdir() if entry.name.endswith(".toml")}
+    if name not in known:
+        raise Refusal(Code.WORLD_NOT_FOUND, f"The world files here are: {', '.join(sorted(known))}.")
+    return parse_world(known[name].read_text(encoding="utf-8"))

@@ -1,0 +1,162 @@
+"""A lane in which everything has happened once: each kind of row, each state of an order, batches small and large."""
+
+import asyncio
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from otcdesk.actions.approve_conversion import ApproveConversion
+from otcdesk.actions.cancel_conversion import CancelConversion
+from otcdesk.actions.confirm_conversion import ConfirmConversion
+from otcdesk.actions.move_value import Adjust, Deposit, Withdraw
+from otcdesk.actions.publish_price import PublishPrice, SetPrice, SwitchFeed
+from otcdesk.actions.quote_conversion import QuoteBuy, QuoteSell
+from otcdesk.actions.record_due import RecordDue
+from otcdesk.actions.record_leg import RecordLeg
+from otcdesk.actions.requote_conversion import RequoteConversion
+from otcdesk.actions.steer_sandbox import SetClock, SetDebitSettlement, SetFault
+from otcdesk.actions.unwind_conversion import RejectConversion, SettleDebit
+from otcdesk.domain.commands import Command
+from otcdesk.domain.orders import BUY, SELL, Order
+from otcdesk.engine.engine import Engine
+from otcdesk.errors import Refusal
+from tests.support.clocks import SteeredClock
+from tests.support.desk import FA1, FB1, WA1, WB1, A, B, Lane, make_engine, new_lane, submit
+
+_CASH = {A: FA1, B: FB1}
+_WALLET = {A: WA1, B: WB1}
+
+
+class Story:
+    """Says what happens in a lane, in a few words."""
+
+    def __init__(self, engine: Engine, lane: Lane) -> None:
+        self.engine = engine
+        self.lane = lane.number
+
+    async def tell(self, command: Command, owner_id: UUID | None = None, key: str | None = None) -> Any:
+        if owner_id is None:
+            return await submit(self.engine, self.lane, command, caller="operator", key=key)
+        return await submit(self.engine, self.lane, command, owner_id=owner_id, caller="key", key=key)
+
+    async def buy(self, owner_id: UUID = A, units: int = 25_000) -> Order:
+        command = QuoteBuy(
+            source_account_id=_CASH[owner_id], destination_account_id=_WALLET[owner_id], source_units=units
+        )
+        order: Order = (await self.tell(command, owner_id)).order
+        return order
+
+    async def sell(self, owner_id: UUID = A, units: int = 20_000_000) -> Order:
+        command = QuoteSell(
+            source_account_id=_WALLET[owner_id],
+            destination_account_id=_CASH[owner_id],
+            source_units=units,
+            live_units=units,
+        )
+        order: Order = (await self.tell(command, owner_id)).order
+        return order
+
+    async def confirm(self, order: Order) -> Order:
+        key = str(uuid4())
+        command = ConfirmConversion(order_id=order.id, side=order.side)
+        answer = await self.tell(command, order.tenant_id, key)
+        assert await self.tell(command, order.tenant_id, key) == answer
+        return order
+
+    async def approve(self, order: Order, rate: str | None = None) -> Order:
+        command = ApproveConversion(order_id=order.id, rate=None if rate is None else Decimal(rate))
+        approved: Order = (await self.tell(command)).order
+        return approved
+
+    async def leg(self, order: Order, outcome: Any = "done", detail: str | None = None) -> Order:
+        command = RecordLeg(order_id=order.id, reference=order.rail_reference or "", outcome=outcome, detail=detail)
+        recorded = await self.tell(command)
+        assert recorded.applied
+        after: Order = recorded.order
+        return after
+
+
+async def populated(dsn: str) -> Lane:
+    """Open a lane and let everything happen in it."""
+    clock = SteeredClock()
+    lane = await new_lane(dsn, clock=clock)
+    async with make_engine(dsn, clock=clock) as engine:
+        story = Story(engine, lane)
+        await _bookings(story)
+        await _buys(story)
+        await _sells(story)
+        await _ends_without_money(story, clock)
+        await _steering(story, clock)
+        await asyncio.gather(*[story.buy(owner_id) for owner_id in (A, B) * 4])
+    return lane
+
+
+async def _bookings(story: Story) -> None:
+    for command in (
+        Deposit(account_id=FA1, units=500_000, reason="wire", reference="bank-1"),
+        Withdraw(account_id=FB1, units=1_000, reason="wire", reference="bank-2"),
+        Adjust(account_id=WB1, units=-5, reason="dust", reference="ticket-3"),
+    ):
+        key = str(uuid4())
+        answer = await story.tell(command, key=key)
+        assert await story.tell(command, key=key) == answer
+    with pytest.raises(Refusal):
+        await story.tell(Withdraw(account_id=FB1, units=10**12, reason="too much", reference="bank-4"))
+
+
+async def _buys(story: Story) -> None:
+    quotes = await asyncio.gather(*[story.buy(owner_id) for owner_id in (A, A, B, B)])
+    done, retried, paying, waiting = await asyncio.gather(*[story.confirm(order) for order in quotes])
+    await story.leg(await story.approve(done))
+    refused = await story.leg(await story.approve(retried, rate="1.08"), "refused", "the chain said no")
+    await story.leg(await story.approve(refused))
+    assert (await story.approve(paying)).waits_for == "chain"
+    assert waiting.side == BUY
+    await story.tell(RejectConversion(order_id=(await story.confirm(await story.buy())).id, reason="no papers"))
+    await story.tell(SetDebitSettlement(after_ms=None))
+    for outcome in ("settled", "failed"):
+        order = await story.confirm(await story.buy(B))
+        await story.tell(SettleDebit(order_id=order.id, outcome=outcome))
+    await story.confirm(await story.buy())  # its debit stays pending
+    await story.tell(SetDebitSettlement(after_ms=0))
+
+
+async def _sells(story: Story) -> None:
+    quotes = await asyncio.gather(*[story.sell(owner_id) for owner_id in (A, A, B, B, A)])
+    done, failed, collecting, paying, uncollected = [await story.confirm(order) for order in quotes]
+    await story.leg(await story.leg(await story.approve(done)))
+    returning = await story.leg(await story.leg(await story.approve(failed)), "refused", "bank closed")
+    assert (await story.leg(returning)).state == "failed"
+    await story.approve(collecting)
+    await story.leg(await story.approve(paying))
+    await story.leg(await story.approve(uncollected), "refused")
+    requoted = await story.tell(RequoteConversion(order_id=uncollected.id, rate=Decimal("0.93"), ttl_seconds=600))
+    assert requoted.order.side == SELL
+    await story.confirm(uncollected)
+    returned = await story.leg(await story.leg(await story.approve(uncollected)), "refused")
+    assert returned.state == "returning"
+
+
+async def _ends_without_money(story: Story, clock: SteeredClock) -> None:
+    cancelled, late, forgotten = [await story.buy() for _ in range(3)]
+    await story.tell(CancelConversion(order_id=cancelled.id), A)
+    with pytest.raises(Refusal):  # the refusal stays with its key
+        await story.tell(ConfirmConversion(order_id=cancelled.id, side=BUY), A, str(uuid4()))
+    clock.advance(seconds=61)
+    with pytest.raises(Refusal):
+        await story.tell(ConfirmConversion(order_id=late.id, side=BUY), A, str(uuid4()))
+    assert (await story.tell(RecordDue(order_ids=[late.id, forgotten.id]))).recorded == 2
+    await story.tell(RequoteConversion(order_id=forgotten.id))
+
+
+async def _steering(story: Story, clock: SteeredClock) -> None:
+    pair = {"source_asset": "EUR", "destination_asset": "USDC"}
+    await story.tell(PublishPrice(**pair, rate=Decimal("1.09"), feed="ticker", stale_after_ms=60_000))
+    await story.tell(SetPrice(**pair, rate=Decimal("1.1"), lasts_seconds=600))
+    await story.tell(SwitchFeed(**pair, up=False))
+    await story.tell(SetFault(rail="chain", mode="refuse", delay_ms=10))
+    await story.tell(SetClock(offset_ms=1_500, frozen_at=None))
+    await story.tell(SetClock(offset_ms=0, frozen_at=clock.now() + timedelta(microseconds=1)))

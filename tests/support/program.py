@@ -1,0 +1,47 @@
+"""The whole program over a database of the tests, with a steered clock and rails that a test scripts."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import msgspec
+
+from otcdesk.app import Program, open_desk
+from otcdesk.config import Settings
+from otcdesk.domain.ledger import Account
+from otcdesk.rails.protocols import Receipt, Transfer
+from otcdesk.secret_files import load_or_make_key
+from tests.support.desk import Lane
+
+Answer = Receipt | Exception
+
+
+class ScriptedRail:
+    """A rail that remembers what it was asked and answers as the test says; implements `ChainRail` and `FiatRail`."""
+
+    def __init__(self, *answers: Answer) -> None:
+        self.asked: list[Transfer] = []
+        self.answers = list(answers)
+        self.during: Callable[[], None] = lambda: None
+
+    async def balance(self, lane: int, account: Account) -> int:
+        del lane
+        return account.balance
+
+    async def transfer(self, transfer: Transfer) -> Receipt:
+        """Give the next answer; the last one is given for ever."""
+        self.asked.append(transfer)
+        self.during()
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+@asynccontextmanager
+async def opened(lane: Lane, home: Path, **settings: int) -> AsyncIterator[Program]:
+    """Open the program on a lane's database and clock."""
+    load_or_make_key(home, "audit.key")  # the desk would make none over a database that has books
+    defaults = Settings(home=str(home), rail_timeout_ms=1_000, rail_retry_ms=1_000)
+    async with open_desk(msgspec.structs.replace(defaults, **settings), lane.dsn, lane.clock) as program:
+        yield program

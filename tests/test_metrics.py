@@ -1,0 +1,42 @@
+"""What is counted is what happened, and comes out as Prometheus reads it."""
+
+from pathlib import Path
+
+import pytest
+
+from otcdesk.actions.quote_conversion import QuoteBuy
+from otcdesk.errors import Refusal
+from otcdesk.metrics import Metrics
+from tests.support.desk import FA1, FA2, WA1, A, Lane, submit
+from tests.support.program import opened
+
+
+def value(text: bytes, series: str) -> str | None:
+    found = [line for line in text.decode().splitlines() if line.startswith(series + " ")]
+    return found[0].rpartition(" ")[2] if found else None
+
+
+def test_batches_and_requests_are_counted() -> None:
+    metrics = Metrics()
+    metrics.batch({("quote_buy", "done"): 3, ("quote_buy", "PRICE_UNAVAILABLE"): 1}, 2_000_000)
+    metrics.request("exchanges", "GET /otc-exchanges/{id}", 404, 1_000_000)
+    text = metrics.text()
+    assert value(text, 'otcdesk_commands_total{command="quote_buy",outcome="done"}') == "3.0"
+    assert value(text, 'otcdesk_commands_total{command="quote_buy",outcome="PRICE_UNAVAILABLE"}') == "1.0"
+    assert value(text, 'otcdesk_batch_commands_bucket{le="4.0"}') == "1.0"
+    assert value(text, 'otcdesk_batch_commands_bucket{le="2.0"}') == "0.0"
+    route = 'dialect="exchanges",route="GET /otc-exchanges/{id}"'
+    assert value(text, f'otcdesk_http_requests_total{{{route},status="404"}}') == "1.0"
+
+
+async def test_the_engine_tells_every_outcome(lane: Lane, tmp_path: Path) -> None:
+    async with opened(lane, tmp_path) as program:
+        ask = QuoteBuy(source_account_id=FA1, destination_account_id=WA1, source_units=100)
+        await submit(program.desk.engine, lane.number, ask, owner_id=A)
+        refused = QuoteBuy(source_account_id=FA2, destination_account_id=WA1, source_units=100)
+        with pytest.raises(Refusal):
+            await submit(program.desk.engine, lane.number, refused, owner_id=A)
+        text = program.metrics.text()
+    assert value(text, 'otcdesk_commands_total{command="quote_buy",outcome="done"}') == "1.0"
+    assert value(text, 'otcdesk_commands_total{command="quote_buy",outcome="SOURCE_CASH_INACTIVE"}') == "1.0"
+    assert value(text, "otcdesk_commands_waiting") == "0.0"

@@ -1,0 +1,42 @@
+"""Keys are made once, kept as they are, readable by their owner alone, and never made anew over books they prove."""
+
+import stat
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from otcdesk.app import open_desk
+from otcdesk.config import Settings
+from otcdesk.secret_files import KeyUnusable, load_or_make_key, write_private
+from tests.support.desk import Lane
+
+
+def test_a_key_is_made_once_whoever_asks(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as threads:
+        keys = set(threads.map(lambda _: load_or_make_key(tmp_path, "a.key"), range(8)))
+    assert len(keys) == 1
+    assert stat.S_IMODE((tmp_path / "secrets" / "a.key").stat().st_mode) == 0o600
+    assert stat.S_IMODE((tmp_path / "secrets").stat().st_mode) == 0o700
+    assert [path.name for path in (tmp_path / "secrets").iterdir()] == ["a.key"]
+
+
+@pytest.mark.parametrize("text", ["", "no hex", "ab" * 31, "ab" * 33])
+def test_a_damaged_key_is_not_used(tmp_path: Path, text: str) -> None:
+    load_or_make_key(tmp_path, "a.key")
+    (tmp_path / "secrets" / "a.key").write_text(text)
+    with pytest.raises(KeyUnusable, match="damaged"):
+        load_or_make_key(tmp_path, "a.key")
+
+
+async def test_the_audit_key_is_not_made_anew_over_books(lane: Lane, tmp_path: Path) -> None:
+    with pytest.raises(KeyUnusable, match="is missing"):
+        async with open_desk(Settings(home=str(tmp_path)), lane.dsn):
+            pass
+
+
+def test_a_private_file_is_replaced_whole(tmp_path: Path) -> None:
+    write_private(tmp_path / "demo.json", "one")
+    write_private(tmp_path / "demo.json", "two")
+    assert (tmp_path / "demo.json").read_text() == "two"
+    assert stat.S_IMODE((tmp_path / "demo.json").stat().st_mode) == 0o600
