@@ -14,6 +14,7 @@ import sys
 import tomllib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,20 +22,19 @@ import asyncpg
 import msgspec
 import structlog
 import uvicorn
-from starlette.routing import Route as StarletteRoute
-from starlette.routing import Router
 
 from otcdesk.actions.catalogue import CATALOGUE
 from otcdesk.actions.publish_price import PublishPrice
 from otcdesk.api.auth import Authenticator, Sessions
-from otcdesk.api.bounded import bounded_protocol
+from otcdesk.api.connection import Connection, ConnectionLimits
 from otcdesk.api.dialect import Dialect
 from otcdesk.api.exchanges.routes import ExchangesDialect
 from otcdesk.api.health import Health
 from otcdesk.api.limits import RateLimit
 from otcdesk.api.openapi import openapi_document
 from otcdesk.api.operator.routes import OperatorDialect
-from otcdesk.api.routing import Front
+from otcdesk.api.proxies import TrustedProxies
+from otcdesk.api.routing import Front, Page
 from otcdesk.api.sandbox.routes import SandboxDialect
 from otcdesk.clock import Clock, SystemClock
 from otcdesk.config import Settings, SettingsError
@@ -171,7 +171,7 @@ def dialect_urls(settings: Settings) -> dict[str, str]:
 
 
 def web_app(program: Program) -> Front:
-    """Return the ASGI application: every dialect under its prefix or host, documents and health beside them."""
+    """Return the outermost edge: every dialect under its prefix or host, documents and health beside them."""
     settings = program.settings
     authenticator = Authenticator(
         program.credentials, program.sessions, program.desk.clock, settings.credential_cache_ms
@@ -193,14 +193,13 @@ def web_app(program: Program) -> Front:
     if settings.sandbox:
         prefixes["/sandbox"] = served(SandboxDialect, 0)
     documented = [dialect for dialect in DIALECTS if settings.sandbox or dialect is not SandboxDialect]
-    routes = [
-        StarletteRoute("/healthz", health.live),
-        StarletteRoute("/readyz", health.ready),
-        StarletteRoute("/metrics", health.metrics(program.metrics.text)),
-        *(_document_route(dialect, settings) for dialect in documented),
-    ]
-    # Whatever is nowhere gets an error in a known shape.
-    return Front(hosts=hosts, prefixes=prefixes, rest=Router(routes, redirect_slashes=False, default=operator.nowhere))
+    pages = {
+        "/healthz": health.live,
+        "/readyz": health.ready,
+        "/metrics": health.metrics(program.metrics.text),
+        **{f"/openapi/{dialect.name}.json": _document(dialect, settings) for dialect in documented},
+    }
+    return Front(hosts=hosts, prefixes=prefixes, pages=pages, otherwise=operator)
 
 
 def prefix_of(dialect: type[Dialect], settings: Settings) -> str:
@@ -210,9 +209,8 @@ def prefix_of(dialect: type[Dialect], settings: Settings) -> str:
     return f"/{dialect.name}"
 
 
-def _document_route(dialect: type[Dialect], settings: Settings) -> StarletteRoute:
-    body = msgspec.json.encode(openapi_document(dialect, prefix_of(dialect, settings)))
-    return StarletteRoute(f"/openapi/{dialect.name}.json", Health.document(body))
+def _document(dialect: type[Dialect], settings: Settings) -> Page:
+    return Health.document(msgspec.json.encode(openapi_document(dialect, prefix_of(dialect, settings))))
 
 
 @asynccontextmanager
@@ -275,20 +273,22 @@ def _publishing(program: Program) -> Callable[[PublishPrice], Awaitable[object]]
 async def serve(program: Program, *, with_workers: bool = True, on_ready: Any = None) -> None:
     """Answer requests until a signal says stop; then finish what is under way."""
     settings = program.settings
+    limits = ConnectionLimits(
+        head_bytes=settings.head_bytes_max,
+        body_bytes=settings.body_bytes_max,
+        request_seconds=settings.body_seconds_max,
+        idle_seconds=settings.idle_seconds_max,
+    )
+    connection: Any = partial(Connection, web_app(program), limits, TrustedProxies(settings.trusted_proxies))
     config = uvicorn.Config(
-        web_app(program),
+        _never_asked,
         host=settings.host,
         port=settings.port,
+        http=connection,
         log_config=None,
-        access_log=False,
-        server_header=False,
-        date_header=False,
         lifespan="off",
         timeout_graceful_shutdown=settings.stop_seconds_max,
-        proxy_headers=bool(settings.trusted_proxies),
-        forwarded_allow_ips=settings.trusted_proxies or None,
         backlog=2048,
-        http=bounded_protocol(head_bytes_max=settings.head_bytes_max),
     )
     server = _Server(config, on_ready)
     _spare_the_collector()
@@ -297,6 +297,10 @@ async def serve(program: Program, *, with_workers: bool = True, on_ready: Any = 
             await server.serve()
     else:
         await server.serve()
+
+
+async def _never_asked(*_: Any) -> None:
+    """Stand where uvicorn wants an ASGI application; connections are served without one."""
 
 
 def _spare_the_collector() -> None:

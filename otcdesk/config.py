@@ -58,6 +58,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     body_bytes_max: Annotated[int, Meta(ge=1_024, le=16_777_216, description="Largest request body, bytes.")] = 65_536
     body_seconds_max: Annotated[int, Meta(ge=1, le=600, description="Longest time to wait for a body, seconds.")] = 30
+    idle_seconds_max: Annotated[
+        int, Meta(ge=1, le=3_600, description="Longest silence of a connection between two requests, seconds.")
+    ] = 75
     approval_wait_ms: Annotated[
         int, Meta(ge=0, le=60_000, description="How long an approval waits for the rail, milliseconds.")
     ] = 10_000

@@ -4,6 +4,7 @@ The checks of each side refuse in the order of the contract's table (exchanges c
 `order_by_the_clock`, which records what the clock has already done.
 """
 
+from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple
 from uuid import UUID
@@ -159,10 +160,15 @@ def found_order(books: Books, order_id: UUID, tenant_id: UUID | None) -> Order:
 
 def order_by_the_clock(books: Books, moment: Moment, order: Order) -> Order:
     """Return the order as the clock has it at the command's arrival, recording a move that nobody recorded yet."""
-    event = overdue_event(order, moment.arrived_at)
+    return recorded_until(books, moment.arrived_at, order)
+
+
+def recorded_until(books: Books, at: datetime, order: Order) -> Order:
+    """Return the order as the clock has it at a time, recording a move that nobody recorded yet."""
+    event = overdue_event(order, at)
     if event is None:
         return order
-    order = by_the_clock(order, moment.arrived_at)
+    order = by_the_clock(order, at)
     books.put(order)
     books.add(event_of(order, event, "clock"))
     return order

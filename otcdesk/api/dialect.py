@@ -13,19 +13,9 @@ import msgspec
 import structlog
 
 from otcdesk.api.auth import Authenticator
-from otcdesk.api.http import (
-    Answer,
-    ClientGone,
-    Receive,
-    Request,
-    Scope,
-    Send,
-    check_content_type,
-    decode_body,
-    send_answer,
-)
+from otcdesk.api.http import Answer, ClientGone, Request, check_content_type, decode_body
 from otcdesk.api.limits import RateLimit
-from otcdesk.api.routing import INSIDE, Paths
+from otcdesk.api.routing import Paths
 from otcdesk.api.wire import canonical_uuid
 from otcdesk.desk import Caller, Desk
 from otcdesk.domain.commands import Command
@@ -182,23 +172,21 @@ class Dialect:
         self._paths = Paths(by_path)
         check_total(self.name, self.replies, COMMON_CODES.union(*(route.refuses for route in self.routes)))
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request, whatever happens, in the dialect's own shape."""
+    async def __call__(self, request: Request) -> Answer:
+        """Answer one request, whatever happens, in the dialect's own shape; raises only ClientGone."""
         started = time.perf_counter_ns()
-        request = Request(scope, receive)
         try:
             answer = await self.answer(request, self._route(request))
         except Refusal as refusal:
             answer = self.refused(refusal, request)
         except ClientGone:
-            return
+            raise
         except DATABASE_DOWN as error:
             log.warning("database_down", request_id=request.id, error=repr(error))
             answer = self.refused(Refusal(Code.UNAVAILABLE, retry_after_seconds=1), request)
         except Exception:
             log.exception("request_crashed", request_id=request.id, method=request.method, path=request.path)
             answer = self.refused(Refusal(Code.CRASHED), request)
-        await send_answer(answer, request, send, self.headers_of(request))
         taken_ns = time.perf_counter_ns() - started
         self.count(self.name, request.route, answer.status, taken_ns)
         log.debug(
@@ -209,14 +197,11 @@ class Dialect:
             status=answer.status,
             microseconds=taken_ns // 1000,
         )
-
-    async def nowhere(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer that there is nothing at a path, in the dialect's own shape."""
-        scope[INSIDE] = ""
-        await self(scope, receive, send)
+        return answer
 
     def _route(self, request: Request) -> Route:
-        methods, request.path_parameters = self._paths.find(self.inside(request))
+        self.find_version(request)
+        methods, request.path_parameters = self._paths.find(request.inside)
         if methods is None:
             raise Refusal(Code.ROUTE_UNKNOWN)
         route = methods.get("GET" if request.method == "HEAD" else request.method)
@@ -225,9 +210,8 @@ class Dialect:
         request.route = route.label
         return route
 
-    def inside(self, request: Request) -> str:
-        """Return the path as the routes name it."""
-        return str(request.scope[INSIDE])
+    def find_version(self, request: Request) -> None:
+        """Take a version out of the path, where a contract puts one there; nothing unless a dialect says so."""
 
     async def answer(self, request: Request, route: Route) -> Answer:
         """Carry a request through the checks and its handler."""
@@ -236,7 +220,7 @@ class Dialect:
         self.before_body(call, route)
         if route.body is not None:
             call.body = await self.read_body(request, route)
-        return self.render(await route.handler(call), route)
+        return self.render(await route.handler(call), request, route)
 
     async def admit(self, request: Request, route: Route) -> Caller:
         """Find out who asks and whether they may; refuses UNAUTHENTICATED and its neighbours, RATE_LIMITED."""
@@ -255,24 +239,29 @@ class Dialect:
         return decode_body(await self.raw_body(request), route.body)
 
     async def raw_body(self, request: Request) -> bytes:
-        """Read a body as bytes, within the settings' bounds."""
-        settings = self.desk.settings
-        return await request.body(bytes_max=settings.body_bytes_max, seconds_max=settings.body_seconds_max)
+        """Read a body as bytes, within the settings' time."""
+        return await request.body(seconds_max=self.desk.settings.body_seconds_max)
 
-    def render(self, value: Any, route: Route) -> Answer:
+    def render(self, value: Any, request: Request, route: Route) -> Answer:
         """Turn a handler's value into an answer."""
-        return value if isinstance(value, Answer) else Answer(route.status, value)
+        if isinstance(value, Answer):
+            return msgspec.structs.replace(value, headers=value.headers + self.headers_of(request))
+        return Answer(route.status, self.enveloped(value), self.headers_of(request))
+
+    def enveloped(self, value: Any) -> Any:
+        """Put a handler's value into what the dialect wraps its answers in; nothing unless it says so."""
+        return value
 
     def refused(self, refusal: Refusal, request: Request) -> Answer:
         """Say a refusal in the dialect's shape."""
         reply = self.replies.get(refusal.code, self.replies[Code.CRASHED])
-        headers: tuple[tuple[bytes, bytes], ...] = ()
+        headers = self.headers_of(request)
         if "retry_after_seconds" in refusal.facts:
-            headers = ((b"retry-after", b"%d" % refusal.facts["retry_after_seconds"]),)
+            headers += ((b"retry-after", b"%d" % refusal.facts["retry_after_seconds"]),)
         if refusal.code is Code.METHOD_NOT_ALLOWED:
-            headers = ((b"allow", refusal.facts["allow"].encode("ascii")),)
+            headers += ((b"allow", refusal.facts["allow"].encode("ascii")),)
         if refusal.code is Code.UNAUTHENTICATED:
-            headers = ((b"www-authenticate", b"Bearer"),)
+            headers += ((b"www-authenticate", b"Bearer"),)
         return Answer(reply.status, self.error_body(reply, refusal, request), headers)
 
     def headers_of(self, request: Request) -> tuple[tuple[bytes, bytes], ...]:  # noqa: ARG002  (for subclasses)

@@ -4,9 +4,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-
+from otcdesk.api.http import Answer, Request
+from otcdesk.api.routing import Page
 from otcdesk.desk import Desk
 
 #: Who asks for readiness wants an answer soon.
@@ -19,11 +18,11 @@ class Health:
     def __init__(self, desk: Desk) -> None:
         self.desk = desk
 
-    async def live(self, request: Request) -> Response:  # noqa: ARG002
+    async def live(self, request: Request) -> Answer:  # noqa: ARG002
         """Answer 200 as long as the event loop turns."""
-        return JSONResponse({"status": "ok"})
+        return Answer(200, {"status": "ok"})
 
-    async def ready(self, request: Request) -> Response:  # noqa: ARG002
+    async def ready(self, request: Request) -> Answer:  # noqa: ARG002
         """Answer 200 when the database answers and this process takes commands, else 503."""
         leads = self.desk.leadership.leads
         checks: dict[str, Any] = {
@@ -39,22 +38,22 @@ class Health:
         except Exception:  # noqa: BLE001  (whatever it is, the database cannot be used)
             checks["database"] = "unreachable"
         good = checks["database"] == "ok" and not checks["stopping"] and not checks["stands_by"]
-        return JSONResponse({"status": "ready" if good else "not ready", **checks}, status_code=200 if good else 503)
+        return Answer(200 if good else 503, {"status": "ready" if good else "not ready", **checks})
 
     @staticmethod
-    def metrics(text: Callable[[], bytes]) -> Any:
-        """Return a route that answers what is counted, for Prometheus."""
+    def metrics(text: Callable[[], bytes]) -> Page:
+        """Return a page that answers what is counted, for Prometheus."""
 
-        async def answer(request: Request) -> Response:  # noqa: ARG001
-            return Response(text(), media_type="text/plain; version=0.0.4")
+        async def answer(request: Request) -> Answer:  # noqa: ARG001
+            return Answer(200, text(), content_type=b"text/plain; version=0.0.4; charset=utf-8")
 
         return answer
 
     @staticmethod
-    def document(body: bytes) -> Any:
-        """Return a route that answers a fixed JSON document."""
+    def document(body: bytes) -> Page:
+        """Return a page that answers a fixed JSON document."""
 
-        async def answer(request: Request) -> Response:  # noqa: ARG001
-            return Response(body, media_type="application/json")
+        async def answer(request: Request) -> Answer:  # noqa: ARG001
+            return Answer(200, body)
 
         return answer

@@ -5,8 +5,9 @@ import itertools
 import json
 import re
 import secrets
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Callable, Mapping
 from functools import cache
+from http import HTTPStatus
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
@@ -16,96 +17,155 @@ from otcdesk.errors import Code, Refusal
 
 T = TypeVar("T")
 
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}", re.ASCII)
 #: A request's own id: this process, and a number.
 _PROCESS = secrets.token_hex(4)
 _NUMBERS = itertools.count(1)
 _encode = msgspec.json.Encoder().encode
-#: Deeper nesting than this is nobody's request.
+#: More fields than this are nobody's query.
 _QUERY_FIELDS_MAX = 100
 
 
+def _nobody_listens() -> None:
+    pass
+
+
 class Request:
-    """One HTTP request. Header names are lower case; a repeated header keeps its first value."""
+    """One HTTP request. Header names are lower case; a repeated header keeps its first value.
 
-    __slots__ = ("_body", "_headers", "_receive", "id", "path_parameters", "route", "scope")
+    The edge that reads it adds the body piece by piece; whoever serves it asks for it whole. No more than
+    `body_bytes_max` bytes are kept, and none that nobody will ask for.
+    """
 
-    def __init__(self, scope: Scope, receive: Receive) -> None:
-        self.scope = scope
-        self._receive = receive
-        self._headers: dict[bytes, bytes] | None = None
-        self._body: bytes | None = None
+    __slots__ = (
+        "_arrived",
+        "_body",
+        "_broken_off",
+        "_headers",
+        "_kept_max",
+        "_size",
+        "_whole",
+        "api_version",
+        "client_address",
+        "id",
+        "inside",
+        "keep_alive",
+        "method",
+        "on_waiting",
+        "path",
+        "path_parameters",
+        "query_string",
+        "route",
+        "taken",
+    )
+
+    def __init__(
+        self,
+        *,
+        method: str,
+        path: str,
+        query_string: bytes,
+        headers: dict[bytes, bytes],
+        client_address: str,
+        keep_alive: bool,
+        body_bytes_max: int,
+    ) -> None:
+        self.method = method
+        #: The whole path as sent, and the part of it that its dialect's routes name.
+        self.path = self.inside = path
+        self.query_string = query_string
+        self.client_address = client_address
+        self.keep_alive = keep_alive
+        #: The version of the contract that the path named, if it did.
+        self.api_version = ""
         self.path_parameters: dict[str, str] = {}
         self.route = "none"
-        given = self.header("x-request-id") or ""
+        #: Told when the server begins to wait for the body.
+        self.on_waiting: Callable[[], None] = _nobody_listens
+        self.taken = False
+        self._headers = headers
+        self._kept_max = body_bytes_max
+        self._body = b""
+        self._size = 0
+        self._whole = False
+        self._broken_off = False
+        self._arrived: asyncio.Event | None = None
+        given = headers.get(b"x-request-id", b"").decode("latin-1")
         self.id = given if given and _REQUEST_ID.fullmatch(given) else f"{_PROCESS}{next(_NUMBERS):08x}"
-
-    @property
-    def method(self) -> str:
-        """Return the method in capitals."""
-        return str(self.scope["method"])
-
-    @property
-    def path(self) -> str:
-        """Return the whole path as sent."""
-        return str(self.scope["path"])
-
-    @property
-    def client_address(self) -> str:
-        """Return the address that the request came from."""
-        client = self.scope.get("client")
-        return str(client[0]) if client else ""
 
     def header(self, name: str) -> str | None:
         """Return a header's value."""
-        if self._headers is None:
-            self._headers = {}
-            for key, value in self.scope["headers"]:
-                self._headers.setdefault(key, value)
         value = self._headers.get(name.encode("ascii"))
         return None if value is None else value.decode("latin-1")
 
     @property
     def query(self) -> dict[str, str]:
         """Return the query's fields; a repeated one keeps its last value."""
-        raw = self.scope["query_string"].decode("latin-1")
+        raw = self.query_string.decode("latin-1")
         try:
             fields = parse_qsl(raw, keep_blank_values=True, max_num_fields=_QUERY_FIELDS_MAX, errors="strict")
         except ValueError:
             raise Refusal(Code.REQUEST_INVALID, "The query string is not valid.") from None
         return dict(fields)
 
-    async def body(self, *, bytes_max: int, seconds_max: int) -> bytes:
-        """Read the whole body; refuses BODY_TOO_LARGE without reading more, REQUEST_INVALID when it does not come."""
-        if self._body is not None:
-            return self._body
+    async def body(self, *, seconds_max: int) -> bytes:
+        """Return the whole body; refuses BODY_TOO_LARGE without waiting for more, REQUEST_INVALID if it stays away.
+
+        Raises ClientGone when the client hangs up in the middle of it.
+        """
         announced = self.header("content-length")
-        if announced is not None and announced.isdigit() and int(announced[:20]) > bytes_max:
+        if announced is not None and announced.isdigit() and int(announced[:20]) > self._kept_max:
             raise Refusal(Code.BODY_TOO_LARGE)
-        try:
-            async with asyncio.timeout(seconds_max):
-                self._body = await self._read(bytes_max)
-        except TimeoutError:
-            raise Refusal(Code.REQUEST_INVALID, f"The body did not come within {seconds_max} s.") from None
+        if not self._whole and not self._is_too_large:
+            await self._wait(seconds_max)
+        if self._is_too_large:
+            raise Refusal(Code.BODY_TOO_LARGE)
+        if not self._whole:
+            raise ClientGone
         return self._body
 
-    async def _read(self, bytes_max: int) -> bytes:
-        chunks, size = [], 0
-        while True:
-            message = await self._receive()
-            if message["type"] == "http.disconnect":
-                raise ClientGone
-            chunk = message.get("body", b"")
-            size += len(chunk)
-            if size > bytes_max:
-                raise Refusal(Code.BODY_TOO_LARGE)
-            chunks.append(chunk)
-            if not message.get("more_body", False):
-                return b"".join(chunks)
+    async def _wait(self, seconds_max: int) -> None:
+        self._arrived = asyncio.Event()
+        self.on_waiting()
+        if self._broken_off:
+            return
+        try:
+            async with asyncio.timeout(seconds_max):
+                await self._arrived.wait()
+        except TimeoutError:
+            raise Refusal(Code.REQUEST_INVALID, f"The body did not come within {seconds_max} s.") from None
+
+    @property
+    def _is_too_large(self) -> bool:
+        return self._size > self._kept_max
+
+    def add_body(self, piece: bytes) -> None:
+        """Take a piece of the body that came in."""
+        self._size += len(piece)
+        if self._is_too_large:
+            self._body = b""
+            self._tell()
+        else:
+            self._body += piece
+
+    def complete_body(self) -> None:
+        """Know that there is no more of the body."""
+        self._whole = True
+        self._tell()
+
+    def break_off(self) -> None:
+        """Know that the rest of the body will never come."""
+        self._broken_off = True
+        self._tell()
+
+    def drop_body(self) -> None:
+        """Keep nothing of what may still come: the request is answered."""
+        self._body = b""
+        self._kept_max = -1
+
+    def _tell(self) -> None:
+        if self._arrived is not None:
+            self._arrived.set()
 
 
 class ClientGone(Exception):
@@ -121,21 +181,27 @@ class Answer(msgspec.Struct, frozen=True):
     content_type: bytes = b"application/json"
 
 
-async def send_answer(
-    answer: Answer, request: Request, send: Send, more_headers: tuple[tuple[bytes, bytes], ...] = ()
-) -> None:
-    """Send an answer with the request's id."""
+def answer_bytes(answer: Answer, request: Request, *, keep_alive: bool) -> bytes:
+    """Return an answer as it goes over the wire, with the request's id."""
     body = answer.body if isinstance(answer.body, bytes) else _encode(answer.body)
-    headers = [
-        (b"content-type", answer.content_type),
-        (b"content-length", b"%d" % len(body)),
-        (b"x-request-id", request.id.encode("ascii")),
-        (b"cache-control", b"no-store"),
-        *answer.headers,
-        *more_headers,
+    parts = [
+        _status_line(answer.status),
+        b"content-type: %b\r\ncontent-length: %d\r\nx-request-id: %b\r\ncache-control: no-store\r\n"
+        % (answer.content_type, len(body), request.id.encode("ascii")),
     ]
-    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-    await send({"type": "http.response.body", "body": b"" if request.method == "HEAD" else body})
+    for name, value in answer.headers:
+        if b"\n" in value or b"\r" in value:
+            raise AssertionError(f"the header {name!r} holds a line break")
+        parts.append(b"%b: %b\r\n" % (name, value))
+    parts.append(b"\r\n" if keep_alive else b"connection: close\r\n\r\n")
+    if request.method != "HEAD":
+        parts.append(body)
+    return b"".join(parts)
+
+
+@cache
+def _status_line(status: int) -> bytes:
+    return b"HTTP/1.1 %d %s\r\n" % (status, HTTPStatus(status).phrase.encode("ascii"))
 
 
 def check_content_type(request: Request) -> None:
@@ -152,7 +218,8 @@ def decode_body(raw: bytes, kind: type[T]) -> T:
     """Read JSON as a `kind`; refuses REQUEST_INVALID with the place of the first mistake, also a repeated name."""
     try:
         value: T = _decoder(kind).decode(raw)  # type: ignore[arg-type]
-        _CHECK_NAMES.decode(raw.decode())
+        if raw.count(b":") != _least_colons(kind):  # type: ignore[arg-type]
+            _CHECK_NAMES.decode(raw.decode())
     except _Repeated as error:
         raise Refusal(Code.REQUEST_INVALID, str(error)) from None
     except msgspec.ValidationError as error:
@@ -165,6 +232,14 @@ def decode_body(raw: bytes, kind: type[T]) -> T:
 @cache
 def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(kind)
+
+
+@cache
+def _least_colons(kind: object) -> int:
+    """Return how many colons the shortest body has: one with no more than these names no field twice."""
+    if not (isinstance(kind, type) and issubclass(kind, msgspec.Struct)):
+        return 0
+    return sum(field.required for field in msgspec.structs.fields(kind))
 
 
 class _Repeated(Exception):

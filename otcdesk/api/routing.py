@@ -1,17 +1,15 @@
 """From a path to what is served there. Fixed paths win over those with a parameter, whatever the order of the table."""
 
 import re
-from collections.abc import Iterable, Mapping
-from typing import Generic, TypeVar
+from collections.abc import Mapping
+from typing import Generic, Protocol, TypeVar
 
-from otcdesk.api.http import Receive, Scope, Send
+from otcdesk.api.http import Answer, Request
+from otcdesk.errors import Code, Refusal
 
 T = TypeVar("T")
 
 _PARAMETER = re.compile(r"\{(\w+)\}")
-
-#: Where the dialects find the part of the path that is theirs.
-INSIDE = "otcdesk.inside"
 
 
 class Paths(Generic[T]):
@@ -42,33 +40,63 @@ def _compiled(path: str) -> re.Pattern[str]:
     return re.compile(pattern)
 
 
-class Front:
-    """The outermost application: hands a request to the dialect whose host or prefix it names, else to the rest."""
+class Page(Protocol):
+    """Something outside every dialect that can be read: a document, the health."""
 
-    def __init__(self, *, hosts: Mapping[str, object], prefixes: Mapping[str, object], rest: object) -> None:
+    async def __call__(self, request: Request) -> Answer:
+        """Return what is there now."""
+        ...
+
+
+class Served(Protocol):
+    """A dialect, as it is reached."""
+
+    async def __call__(self, request: Request) -> Answer:
+        """Answer a request whose `inside` is the dialect's part of the path."""
+        ...
+
+    def refused(self, refusal: Refusal, request: Request) -> Answer:
+        """Say a refusal in the dialect's shape."""
+        ...
+
+
+class Front:
+    """The outermost edge: hands a request to the dialect whose host or prefix it names, or to a page.
+
+    Whatever is nowhere gets its error in the shape of the dialect `otherwise`.
+    """
+
+    def __init__(
+        self,
+        *,
+        hosts: Mapping[str, Served],
+        prefixes: Mapping[str, Served],
+        pages: Mapping[str, Page],
+        otherwise: Served,
+    ) -> None:
         self._hosts = dict(hosts)
         self._prefixes = sorted(prefixes.items(), key=lambda item: -len(item[0]))
-        self._rest = rest
+        self._pages = dict(pages)
+        self._otherwise = otherwise
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, request: Request) -> Answer:
         """Pass a request on, with the part of its path that the dialect owns."""
-        app = self._rest
-        if scope["type"] == "http":
-            path = scope["path"]
-            scope[INSIDE] = path
-            named = self._hosts.get(_host(scope["headers"])) if self._hosts else None
-            if named is not None:
-                app = named
-            else:
-                for prefix, served in self._prefixes:
-                    if path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] in {"", "/"}:
-                        app, scope[INSIDE] = served, path[len(prefix) :] or "/"
-                        break
-        await app(scope, receive, send)  # type: ignore[operator]
+        path = request.path
+        named = self._hosts.get(_host(request)) if self._hosts else None
+        if named is not None:
+            return await named(request)
+        for prefix, served in self._prefixes:
+            if path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] in {"", "/"}:
+                request.inside = path[len(prefix) :] or "/"
+                return await served(request)
+        page = self._pages.get(path)
+        if page is None:
+            request.inside = ""  # where no dialect has anything
+            return await self._otherwise(request)
+        if request.method not in {"GET", "HEAD"}:
+            return self._otherwise.refused(Refusal(Code.METHOD_NOT_ALLOWED, allow="GET"), request)
+        return await page(request)
 
 
-def _host(headers: Iterable[tuple[bytes, bytes]]) -> str:
-    for name, value in headers:
-        if name == b"host":
-            return value.decode("latin-1").partition(":")[0].lower()
-    return ""
+def _host(request: Request) -> str:
+    return (request.header("host") or "").partition(":")[0].lower()

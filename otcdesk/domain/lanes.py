@@ -26,7 +26,9 @@ class LaneClock(Noun, frozen=True, kw_only=True, gc=False):
 
     def business_time(self, machine_time: datetime) -> datetime:
         """Return the lane's time at a time of the machine."""
-        return self.frozen_at or machine_time + timedelta(milliseconds=self.offset_ms)
+        if self.frozen_at is not None or not self.offset_ms:
+            return self.frozen_at or machine_time
+        return machine_time + timedelta(milliseconds=self.offset_ms)
 
 
 FaultMode = Literal["up", "refuse", "unavailable", "unknown"]

@@ -66,10 +66,10 @@ KIND_NAMED: dict[str, Kind] = {kind.name: kind for kind in KINDS}
 
 def pack_key(key: Any) -> bytes:
     """Write a key as bytes, a kind's keys always in the same shape: ids raw, numbers in 8 bytes, text with length."""
+    if isinstance(key, UUID):
+        return key.int.to_bytes(16, "big")
     if isinstance(key, tuple):
         return b"".join(map(pack_key, key))
-    if isinstance(key, UUID):
-        return key.bytes
     if isinstance(key, int):
         return key.to_bytes(8, "big", signed=True)
     text = str(key).encode()

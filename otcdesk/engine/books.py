@@ -1,7 +1,7 @@
-"""The working set: the rows that a batch is decided on, in four layers.
+"""The working set: the rows that a batch is decided on, in three layers.
 
-What a command asks for is looked up in its own staged rows, then in those of the commands decided before it in the same
-batch, then in what this attempt read, then in the lane's cache. A row in none of them is unread: `Unread` tells the
+What a command asks for is looked up in the rows that it and the commands decided before it in the same batch staged,
+then in what this attempt read, then in the lane's cache. A row in none of them is unread: `Unread` tells the
 engine what to read before the command is decided again. A row that was read and does not exist is known to be absent
 for this attempt only.
 """
@@ -34,7 +34,11 @@ class Unread(Exception):
 
 def slot_of(noun: type[Noun], key: Any) -> Slot:
     """Return where the layers keep the row of this kind and key."""
-    return (noun, key.int) if isinstance(key, UUID) else (noun, key)
+    if isinstance(key, UUID):
+        return noun, key.int
+    if isinstance(key, tuple):
+        return noun, tuple([part.int if isinstance(part, UUID) else part for part in key])
+    return noun, key
 
 
 class LaneCache:
@@ -69,16 +73,19 @@ class LaneCache:
 
 
 class WorkingSet:
-    """The books of one attempt at one batch; implements `domain.commands.Books`."""
+    """The books of one attempt at one batch; implements `domain.commands.Books`.
+
+    What is staged is kept in its newest state, with the batch that wrote it before; what the current command replaced is
+    remembered, so that exactly its changes can be taken back.
+    """
 
     def __init__(self, cache: LaneCache) -> None:
         self.cache = cache
         self.head = cache.head
         self.read: dict[Slot, Kept] = {}
         self.staged: dict[Slot, Noun] = {}
-        self.own: dict[Slot, Noun] = {}
-        self._added: set[Slot] = set()
-        self._own_added: set[Slot] = set()
+        self._was: dict[Slot, int | None] = {}
+        self._undo: list[tuple[Slot, Noun | None]] = []
 
     def take(self, loaded: Loaded, asked: set[RowKey]) -> bool:
         """Add what was read; False when the lane moved since the rows that are here already were read."""
@@ -98,13 +105,12 @@ class WorkingSet:
 
     def restart(self) -> None:
         """Forget everything decided, keep everything read."""
-        self.staged, self.own = {}, {}
-        self._added, self._own_added = set(), set()
+        self.staged, self._was, self._undo = {}, {}, []
 
     def find(self, noun: type[N], key: Any) -> N | None:
         """Return the row with this key, or None if there is none; raises Unread."""
         slot = slot_of(noun, key)
-        row = self.own.get(slot) or self.staged.get(slot)
+        row = self.staged.get(slot)
         if row is None:
             kept = self.read.get(slot) or self.cache.rows.get(slot)
             if kept is None:
@@ -114,46 +120,49 @@ class WorkingSet:
 
     def want(self, *wants: RowKey) -> None:
         """Raise Unread with all of these rows that are unread, so that they are read together."""
-        missing = {key for key in wants if not self.knows(key)}
+        missing = [key for key in wants if not self.knows(key)]
         if missing:
-            raise Unread(missing)
+            raise Unread(set(missing))
 
     def knows(self, key: RowKey) -> bool:
         """Tell whether a row was read, is cached or is staged."""
         slot = slot_of(*key)
-        return slot in self.cache.rows or slot in self.staged or slot in self.own or slot in self.read
+        return slot in self.cache.rows or slot in self.staged or slot in self.read
 
     def add(self, row: Noun) -> None:
         """Stage a new row."""
         slot = slot_of(type(row), row.key)
-        if slot in self.own or slot in self.staged:
+        if slot in self.staged:
             raise AssertionError(f"{type(row).__name__} {row.key} is added twice")
-        self.own[slot] = row
-        self._own_added.add(slot)
+        self.staged[slot] = row
+        self._was[slot] = None
+        self._undo.append((slot, None))
 
     def put(self, row: Noun) -> None:
         """Stage the next version of a row that exists."""
-        noun, key = type(row), row.key
-        if not self.knows((noun, key)) or self.find(noun, key) is None:
-            raise AssertionError(f"{noun.__name__} {key} is changed without having been found")
-        self.own[slot_of(noun, key)] = row
+        slot = slot_of(type(row), row.key)
+        before = self.staged.get(slot)
+        if before is None:
+            kept = self.read.get(slot) or self.cache.rows.get(slot)
+            if kept is None or kept is _ABSENT:
+                raise AssertionError(f"{type(row).__name__} {row.key} is changed without having been found")
+            self._was[slot] = kept.seq
+        self.staged[slot] = row
+        self._undo.append((slot, before))
 
     def keep(self) -> None:
         """Make the current command's changes part of the batch."""
-        self.staged.update(self.own)
-        self._added |= self._own_added
-        self.own, self._own_added = {}, set()
+        self._undo.clear()
 
     def discard(self) -> None:
         """Drop exactly the current command's changes."""
-        self.own, self._own_added = {}, set()
+        for slot, before in reversed(self._undo):
+            if before is None:
+                del self.staged[slot], self._was[slot]
+            else:
+                self.staged[slot] = before
+        self._undo.clear()
 
     def changes(self) -> list[tuple[Noun, int | None]]:
         """Return every row of the batch in its final state with the batch that wrote it before (None: new)."""
-        return [(row, None if slot in self._added else self._was(slot)) for slot, row in self.staged.items()]
-
-    def _was(self, slot: Slot) -> int:
-        kept = self.read.get(slot) or self.cache.rows[slot]
-        if kept is _ABSENT:
-            raise AssertionError(f"{slot} is changed but does not exist")
-        return kept.seq
+        return [(row, self._was[slot]) for slot, row in self.staged.items()]

@@ -52,13 +52,20 @@ def pack_writes(rows: list[Encoded]) -> bytes:
     parts: list[bytes] = []
     for encoded in rows:
         key = pack_key(encoded.row.key)
-        parts += (
-            KIND_OF[type(encoded.row)].number.to_bytes(1, "big"),
-            len(key).to_bytes(_LENGTH_BYTES, "big"),
-            key,
-            digest(encoded.json),
-        )
+        parts += (_HEADS[KIND_OF[type(encoded.row)].number, len(key)], key, digest(encoded.json))
     return b"".join(parts)
+
+
+class _Heads(dict[tuple[int, int], bytes]):
+    """What stands before a key: its kind's number and its length. There are few, and each is met all the time."""
+
+    def __missing__(self, kind_and_length: tuple[int, int]) -> bytes:
+        number, length = kind_and_length
+        head = self[kind_and_length] = number.to_bytes(1, "big") + length.to_bytes(_LENGTH_BYTES, "big")
+        return head
+
+
+_HEADS = _Heads()
 
 
 def unpack_writes(packed: bytes) -> Iterator[Write]:

@@ -26,7 +26,7 @@ def test_a_confirmed_buy_takes_the_source_as_in_case_18() -> None:
     assert (reply.order_id, reply.state) == (order.id, "debit_pending")
     assert balances(desk) == {**OPENING, "FA1": (750_000, 0), "EUR": (100_250_000, 0)}
     after = desk.get(Order, order.id)
-    assert (after.version, after.confirmed_at, after.due_at) == (2, desk.clock.now(), desk.clock.now())
+    assert (after.version, after.confirmed_at, after.due_at) == (3, desk.clock.now(), None)
     postings = [row for row in desk.all(Posting) if row.units == 250_000]
     assert [(row.source_account_id, row.destination_account_id) for row in postings] == [(FA1, TREASURY_EUR)]
     entries = [row for row in desk.all(Entry) if row.transaction_id == postings[0].transaction_id]
@@ -35,7 +35,18 @@ def test_a_confirmed_buy_takes_the_source_as_in_case_18() -> None:
         (TREASURY_EUR, 250_000, 100_250_000),
     }
     events = [row for row in desk.all(Event) if row.order_id == order.id]
-    assert [(row.name, row.state, row.order_version) for row in events] == [("conversion.confirm", "debit_pending", 2)]
+    assert [(row.name, row.state, row.order_version) for row in events] == [
+        ("conversion.confirm", "debit_pending", 2),
+        ("conversion.debit_settled", "pending_approval", 3),
+    ]
+
+
+def test_a_debit_that_settles_later_waits_for_its_time() -> None:
+    desk = PureDesk()
+    desk.act(SetDebitSettlement(after_ms=1))
+    order = confirmed(desk)
+    assert (order.state, order.version) == ("debit_pending", 2)
+    assert order.due_at == desk.clock.now() + timedelta(milliseconds=1)
 
 
 def test_a_confirmed_sell_moves_nothing_as_in_case_26() -> None:

@@ -99,7 +99,10 @@ class Oracle:
         self._move(order.cash, "EUR", order.units)
         settles_after = self.debit_settles_after_seconds
         due = None if settles_after is None else self.now + timedelta(seconds=settles_after)
-        return self._to(order, "debit_pending", due=due)
+        answered = self._to(order, "debit_pending", due=due)
+        if due == self.now:
+            self._to(order, "pending_approval")
+        return answered
 
     def cancel(self, order: Ordered, tenant: str) -> str:
         if order.tenant != tenant:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -165,12 +165,17 @@ class RawAnswer:
 def read_raw(connection: socket.socket) -> RawAnswer:
     """Read one answer with a content length from a connection."""
     with connection.makefile("rb") as stream:
-        status = int(stream.readline().split()[1])
-        headers: dict[str, str] = {}
-        while line := stream.readline().strip():
-            name, _, value = line.decode("latin-1").partition(":")
-            headers[name.lower()] = value.strip()
-        return RawAnswer(status, headers, stream.read(int(headers.get("content-length", 0))))
+        return read_answer(stream)
+
+
+def read_answer(stream: BinaryIO) -> RawAnswer:
+    """Read the next answer with a content length."""
+    status = int(stream.readline().split()[1])
+    headers: dict[str, str] = {}
+    while line := stream.readline().strip():
+        name, _, value = line.decode("latin-1").partition(":")
+        headers[name.lower()] = value.strip()
+    return RawAnswer(status, headers, stream.read(int(headers.get("content-length", 0))))
 
 
 def check_answer(response: httpx.Response) -> None:

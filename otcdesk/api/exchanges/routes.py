@@ -24,7 +24,7 @@ READ = "otc-exchanges:read"
 WRITE = "otc-exchanges:write"
 
 _VERSIONS = ("v1", "v2")
-_VERSION = "otcdesk.version"
+_VERSION_HEADERS = {version: ((b"x-api-version", version.encode("ascii")),) for version in _VERSIONS}
 _CSRF_TOKEN = re.compile(r"[0-9a-fA-F]{64}", re.ASCII)
 _HEX = "[0-9a-fA-F]"
 _KEY_PATTERN = f"{_HEX}{{8}}-{_HEX}{{4}}-4{_HEX}{{3}}-[89abAB]{_HEX}{{3}}-{_HEX}{{12}}"
@@ -256,14 +256,11 @@ class ExchangesDialect(Dialect):
     routes = ROUTES
     replies = REPLIES
 
-    def inside(self, request: Request) -> str:
+    def find_version(self, request: Request) -> None:
         """Take a version segment off the front of the path; it beats the header (contract 2.5)."""
-        path = super().inside(request)
-        version = path[1:3]
-        if version in _VERSIONS and path[3:4] == "/":
-            request.scope[_VERSION] = version
-            return path[3:]
-        return path
+        version = request.inside[1:3]
+        if version in _VERSIONS and request.inside[3:4] == "/":
+            request.api_version, request.inside = version, request.inside[3:]
 
     def before_body(self, call: Call, route: Route) -> None:
         """Check the CSRF header, then the idempotency key."""
@@ -287,9 +284,9 @@ class ExchangesDialect(Dialect):
         check_content_type(request)
         return shapes.decode_quote(await self.raw_body(request))
 
-    def render(self, value: Any, route: Route) -> Answer:
-        """Wrap a value in the envelope, and name the version."""
-        return super().render(value if isinstance(value, Answer) else {"data": value}, route)
+    def enveloped(self, value: Any) -> Any:
+        """Wrap a value in the envelope."""
+        return {"data": value}
 
     def error_body(self, reply: Reply, refusal: Refusal, request: Request) -> Any:
         """Return the structured error (contract 2.4); a crash names the request for the support."""
@@ -298,7 +295,7 @@ class ExchangesDialect(Dialect):
 
     def headers_of(self, request: Request) -> tuple[tuple[bytes, bytes], ...]:
         """Name the version used (contract 2.5)."""
-        return ((b"x-api-version", _version(request).encode("ascii")),)
+        return _VERSION_HEADERS[_version(request)]
 
 
 def _idempotency_key(request: Request) -> str:
@@ -311,8 +308,7 @@ def _idempotency_key(request: Request) -> str:
 
 
 def _version(request: Request) -> str:
-    in_path = request.scope.get(_VERSION)
-    if in_path:
-        return str(in_path)
+    if request.api_version:
+        return request.api_version
     asked = (request.header("x-api-version") or "").strip().lower()
     return asked if asked in _VERSIONS else _VERSIONS[0]

@@ -269,9 +269,9 @@ class OperatorDialect(Dialect):
             return route.body()
         return await super().read_body(request, route)
 
-    def render(self, value: Any, route: Route) -> Answer:
+    def enveloped(self, value: Any) -> Any:
         """Wrap a value in the envelope."""
-        return super().render(value if isinstance(value, Answer) else {"data": value}, route)
+        return {"data": value}
 
     def error_body(self, reply: Reply, refusal: Refusal, request: Request) -> Any:
         """Return the structured error; the operator sees the request's id and the state that was in the way."""

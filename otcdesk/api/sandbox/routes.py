@@ -4,7 +4,7 @@ from typing import Any
 
 from otcdesk.actions.publish_price import SwitchFeed
 from otcdesk.api.dialect import Call, Dialect, Reply, Route
-from otcdesk.api.http import Answer, Request
+from otcdesk.api.http import Request
 from otcdesk.api.sandbox import shapes
 from otcdesk.api.sandbox.errors import REPLIES
 from otcdesk.api.wire import error_body
@@ -171,9 +171,9 @@ class SandboxDialect(Dialect):
             return _NOBODY
         return await super().admit(request, route)
 
-    def render(self, value: Any, route: Route) -> Answer:
+    def enveloped(self, value: Any) -> Any:
         """Wrap a value in the envelope."""
-        return super().render({"data": value}, route)
+        return {"data": value}
 
     def error_body(self, reply: Reply, refusal: Refusal, request: Request) -> Any:
         """Return the structured error with the request's id."""
