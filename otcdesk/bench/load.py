@@ -70,6 +70,7 @@ class Connection(asyncio.Protocol):
             f"POST {plan.prefix}/otc-exchanges/quote HTTP/1.1\r\n{common}content-length: {len(quote)}\r\n\r\n{quote}"
         ).encode()
         self._confirm = f"POST {plan.prefix}/otc-exchanges HTTP/1.1\r\n{common}content-length: 50\r\n".encode()
+        self._key_head = str(uuid4())[:-12].encode()  # and the number of the pair: a key of its own for each
         self._transport: Any = None
 
     def connection_made(self, transport: Any) -> None:
@@ -102,8 +103,8 @@ class Connection(asyncio.Protocol):
         self.quote_us.append(taken_us)
         self._quoting = False
         quote_id = body[start : start + 36]
-        key = str(uuid4()).encode()
         self._quote_id = quote_id
+        key = self._key_head + b"%012x" % self.pairs
         self._send(self._confirm + b"idempotency-key: " + key + b'\r\n\r\n{"quoteId":"' + quote_id + b'"}')
 
     def _confirmed(self, head: bytes, body: bytes, taken_us: int) -> None:
