@@ -67,16 +67,17 @@ class LaneCache:
                 slot = slot_of(noun, kept.row.key)
                 self.rows.pop(slot, None)  # a row that is used again becomes the youngest
                 self.rows[slot] = kept
-        if len(self.rows) > self.rows_max:  # a tenth at once: taking the oldest one by one would walk over all gaps
-            for slot in list(islice(self.rows, max(1, self.rows_max // 10))):
+        excess = len(self.rows) - self.rows_max
+        if excess > 0:  # and a tenth with it: taking the oldest one by one would walk over all gaps
+            for slot in list(islice(self.rows, excess + self.rows_max // 10)):
                 del self.rows[slot]
 
 
 class WorkingSet:
     """The books of one attempt at one batch; implements `domain.commands.Books`.
 
-    What is staged is kept in its newest state, with the batch that wrote it before; what the current command replaced is
-    remembered, so that exactly its changes can be taken back.
+    What is staged is kept in its newest state, with the batch that wrote it before. What the current command replaced
+    is remembered, so that exactly its changes can be taken back.
     """
 
     def __init__(self, cache: LaneCache) -> None:

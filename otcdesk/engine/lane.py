@@ -151,7 +151,7 @@ class LaneWriter:
                 try:
                     if losses == LOSSES_BEFORE_TURN:
                         await turn.enter_async_context(self.store.turn(self.lane))
-                        losses += 1  # one turn is enough: from here on only those already saving are faster
+                        losses = 0  # only those already saving are faster now, unless the turn was lost unnoticed
                     return await self._attempt(tickets, read_keys=read_keys)
                 except FenceLost:
                     self.cache.drop()

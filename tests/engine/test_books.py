@@ -127,6 +127,13 @@ def test_the_cache_lets_its_oldest_go() -> None:
     assert len(cache.rows) <= 20
 
 
+def test_the_cache_keeps_its_bound_however_many_rows_come_at_once() -> None:
+    cache = LaneCache(20)
+    for batch in range(3):
+        cache.advance(HEAD, [Kept(fault(1, f"{batch} {number}"), batch) for number in range(50)])
+        assert len(cache.rows) <= 20
+
+
 def test_a_dropped_cache_knows_nothing() -> None:
     cache = LaneCache(20)
     cache.advance(HEAD, [Kept(fault(1), 1)])
