@@ -48,7 +48,7 @@ _QUESTIONS = {
 }
 
 
-async def assert_sound(dsn: str, lane: int) -> None:
+async def assert_sound(dsn: str, lane: int, audit_key: bytes = AUDIT_KEY) -> None:
     """Ask every question of a lane and check its chain."""
     connection = await asyncpg.connect(dsn)
     try:
@@ -56,18 +56,18 @@ async def assert_sound(dsn: str, lane: int) -> None:
             for fault, question in _QUESTIONS.items():
                 found = await connection.fetch(question, lane)
                 assert not found, f"{fault}: {[tuple(record) for record in found]}"
-            await _assert_chained(connection, lane)
+            await _assert_chained(connection, lane, audit_key)
     finally:
         await connection.close()
 
 
-async def _assert_chained(connection: asyncpg.Connection, lane: int) -> None:
+async def _assert_chained(connection: asyncpg.Connection, lane: int, audit_key: bytes) -> None:
     hash_before, seq_before = GENESIS, 0
     last_written: dict[tuple[int, bytes], int] = {}
     for record in await connection.fetch("select * from batches where lane = $1 order by seq", lane):
         batch = Batch(rows=[], **record)
         assert (batch.seq, batch.previous_hash) == (seq_before + 1, hash_before)
-        assert link_hash(AUDIT_KEY, batch) == batch.hash
+        assert link_hash(audit_key, batch) == batch.hash
         hash_before, seq_before = batch.hash, batch.seq
         for write in unpack_writes(batch.writes):
             last_written[write.kind, write.key] = batch.seq
