@@ -7,30 +7,41 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
 from uuid import UUID
 
-import asyncpg
 import msgspec
 import typer
 import uvloop
 
 from otcdesk import __version__
-from otcdesk.app import Program, configure_logging, database_dsn, open_desk, psql_program, serve, workers
+from otcdesk.app import Program, open_desk, psql_program
+from otcdesk.cli_books import books
+from otcdesk.commandline import (
+    EXPECTED,
+    MAIN_LANE,
+    STOPS,
+    Home,
+    LaneName,
+    database,
+    lane_number,
+    on_desk,
+    sentence,
+    settings_of,
+)
 from otcdesk.config import Settings, SettingsError, load_settings
 from otcdesk.credentials import API_KEY, OPERATOR
 from otcdesk.demo import load_demo, story
 from otcdesk.docs import write_documents
 from otcdesk.domain.parties import DESK_ID, Tenant
 from otcdesk.domain.world import parse_world
-from otcdesk.errors import Refusal
-from otcdesk.secret_files import KeyUnusable
-from otcdesk.storage.database import migrate, without_password
-from otcdesk.storage.verify import ExportedHead, describe, export_head, verify
+from otcdesk.secret_files import fingerprint
+from otcdesk.serving import LISTEN_BACKLOG, among_others, serve, workers
+from otcdesk.storage.database import without_password
+from otcdesk.supervisor import Supervisor
 from otcdesk.world_loading import LIVE
 
 cli = typer.Typer(
@@ -43,24 +54,22 @@ keys = typer.Typer(help="Credentials: create, list, revoke.", no_args_is_help=Tr
 world = typer.Typer(help="World files: what the desk deals in and with whom.", no_args_is_help=True)
 cli.add_typer(keys, name="keys")
 cli.add_typer(world, name="world")
-
-_MAIN_LANE = "main"
-
-_STOPS = (signal.SIGINT, signal.SIGTERM)
+cli.add_typer(books)
 
 Port = Annotated[int | None, typer.Option(help="Port to listen on (DESK_PORT).")]
-Home = Annotated[Path | None, typer.Option(help="Folder for data and secrets (DESK_HOME).")]
-LaneName = Annotated[str, typer.Option(help="Name of the lane.")]
+Processes = Annotated[
+    int | None, typer.Option("--workers", min=1, max=64, help="Server processes on the one port (DESK_PROCESSES).")
+]
 
 
 def main() -> None:
     """Run the command and turn expected failures into one sentence and exit code 1."""
-    for number in _STOPS:
+    for number in STOPS:
         signal.signal(number, _interrupt)
     try:
         cli(standalone_mode=True)
-    except (SettingsError, KeyUnusable, Refusal, OSError, msgspec.MsgspecError, asyncpg.PostgresError) as error:
-        typer.echo(f"otcdesk: {_sentence(error)}", err=True)
+    except EXPECTED as error:
+        typer.echo(f"otcdesk: {sentence(error)}", err=True)
         sys.exit(1)
     except Exception as error:
         if type(error).__name__ != "EmbeddedServerError":  # known by name: its module is loaded only when it is used
@@ -72,44 +81,6 @@ def main() -> None:
 def _interrupt(*_: object) -> None:
     """Let a supervisor's SIGTERM stop the desk as orderly as Ctrl-C does: the database is stopped on the way out."""
     raise KeyboardInterrupt
-
-
-def _sentence(error: Exception) -> str:
-    """Return what a person needs to read of an expected failure."""
-    if isinstance(error, Refusal):
-        return error.detail
-    if isinstance(error, OSError) and error.filename and error.strerror:
-        return f"{error.filename}: {error.strerror}"
-    return str(error) or type(error).__name__
-
-
-@contextmanager
-def _database(settings: Settings) -> Iterator[str]:
-    """Yield the database's address, the schema up to date; the embedded server is stopped on leaving, undisturbed."""
-    configure_logging(settings)
-    dsn, server = database_dsn(settings)
-    try:
-        try:
-            asyncio.run(migrate(dsn))
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            raise SettingsError(f"The database cannot be used: {_sentence(error)}") from error
-        yield dsn
-    finally:
-        if server is not None:
-            for number in _STOPS:  # an impatient second Ctrl-C would leave it running
-                signal.signal(number, signal.SIG_IGN)
-            server.stop()
-
-
-def _run(settings: Settings, work: Callable[[Program], Awaitable[Any]]) -> Any:
-    """Open the desk, do something with it, close it."""
-
-    async def run(dsn: str) -> Any:
-        async with open_desk(settings, dsn) as program:
-            return await work(program)
-
-    with _database(settings) as dsn:
-        return uvloop.run(run(dsn))
 
 
 def _serve(settings: Settings, work: Callable[[Program, Callable[[], None]], Awaitable[Any]]) -> None:
@@ -124,35 +95,55 @@ def _serve(settings: Settings, work: Callable[[Program, Callable[[], None]], Awa
         listening = True
 
     try:
-        _run(settings, lambda program: work(program, listens))
+        on_desk(settings, lambda program: work(program, listens))
     except KeyboardInterrupt:
         if not listening:
             raise
 
 
-def _settings(**overrides: Any) -> Settings:
-    return load_settings(os.environ, **overrides)
-
-
-def _with_free_port(settings: Settings) -> Settings:
-    """Return the settings with the port that will be used; say so before a database is started if it is taken."""
+def _listener(settings: Settings) -> socket.socket:
+    """Open the settings' address; told before a database is started if it is taken."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
-        with socket.create_server((settings.host, settings.port), family=family) as listener:
-            return msgspec.structs.replace(settings, port=listener.getsockname()[1])
+        return socket.create_server((settings.host, settings.port), family=family, backlog=LISTEN_BACKLOG)
     except OSError as error:
         where = f"{settings.host}:{settings.port}"
         told = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
         raise SettingsError(f"{where} cannot be listened on: {told}; DESK_PORT names another port") from None
 
 
+def _with_port_of(settings: Settings, listener: socket.socket) -> Settings:
+    return msgspec.structs.replace(settings, port=listener.getsockname()[1])
+
+
+def _with_free_port(settings: Settings) -> Settings:
+    """Return the settings with the port that will be used."""
+    with _listener(settings) as listener:
+        return _with_port_of(settings, listener)
+
+
+def _supervise(settings: Settings, listener: socket.socket, ready: Callable[[], None], *, with_workers: bool) -> None:
+    """Run several server processes on a database that is ready, until a signal stops them."""
+    code = Supervisor(settings, listener, with_workers=with_workers, on_ready=ready).run()
+    if code:
+        typer.echo("otcdesk: server processes died too often; the log says of what", err=True)
+        raise typer.Exit(code)
+
+
 @cli.command()
-def demo(port: Port = None, home: Home = None) -> None:
+def demo(port: Port = None, home: Home = None, processes: Processes = None) -> None:
     """Open a demo desk with a funded customer, and print a story to paste."""
     environ = {"DESK_LOG_FORMAT": "console", "DESK_LOG_LEVEL": "warning", **os.environ}
-    overrides = {"port": port, "home": home and str(home), "sandbox": True}
-    settings = _with_free_port(load_settings(environ, **overrides))
+    overrides = {"port": port, "home": home and str(home), "sandbox": True, "processes": processes}
+    settings = load_settings(environ, **overrides)
+    if settings.processes > 1:
+        _demo_of_many(settings)
+    else:
+        _demo_of_one(_with_free_port(settings))
+    typer.echo("otcdesk stopped; the data is kept.")
 
+
+def _demo_of_one(settings: Settings) -> None:
     async def run(program: Program, listens: Callable[[], None]) -> None:
         told = await load_demo(program)
 
@@ -163,26 +154,50 @@ def demo(port: Port = None, home: Home = None) -> None:
         await serve(program, on_ready=ready)
 
     _serve(settings, run)
-    typer.echo("otcdesk stopped; the data is kept.")
+
+
+def _demo_of_many(settings: Settings) -> None:
+    with _listener(settings) as listener:
+        settings = _with_port_of(settings, listener)
+
+        async def load(dsn: str) -> Any:
+            async with open_desk(settings, dsn) as program:
+                return await load_demo(program)
+
+        with database(settings) as dsn:
+            told = uvloop.run(load(dsn))
+            _supervise(settings, listener, lambda: typer.echo(story(told, settings.home_path)), with_workers=True)
 
 
 @cli.command(name="serve")
 def serve_command(
     port: Port = None,
     home: Home = None,
-    with_workers: Annotated[bool, typer.Option("--workers/--no-workers", help="Run the workers here too.")] = True,
+    processes: Processes = None,
+    no_workers: Annotated[bool, typer.Option("--no-workers", help="Leave settlement and deadlines to `work`.")] = False,
 ) -> None:
     """Serve every dialect until told to stop."""
-    settings = _with_free_port(_settings(port=port, home=home and str(home)))
+    settings = settings_of(port=port, home=home and str(home), processes=processes)
+    if settings.processes > 1:
+        with _listener(settings) as listener:
+            settings = _with_port_of(settings, listener)
+            with database(settings):
+                _supervise(settings, listener, lambda: _say_where(settings), with_workers=not no_workers)
+        return
+    settings = _with_free_port(settings)
 
     async def run(program: Program, listens: Callable[[], None]) -> None:
         def ready() -> None:
             listens()
-            typer.echo(f"otcdesk {__version__} listens at {settings.base_url}", err=True)
+            _say_where(settings)
 
-        await serve(program, with_workers=with_workers, on_ready=ready)
+        await serve(program, with_workers=not no_workers, on_ready=ready)
 
     _serve(settings, run)
+
+
+def _say_where(settings: Settings) -> None:
+    typer.echo(f"otcdesk {__version__} listens at {settings.base_url}", err=True)
 
 
 @cli.command()
@@ -193,21 +208,21 @@ def work(home: Home = None) -> None:
         stop = asyncio.Event()
         for name in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(name, stop.set)
-        async with workers(program):
+        async with among_others(program, may_lead=True), workers(program):
             await stop.wait()
 
-    _run(_settings(home=home and str(home)), run)
+    on_desk(settings_of(home=home and str(home)), run)
 
 
 @cli.command(name="migrate")
 def migrate_command(home: Home = None) -> None:
     """Bring the database's schema up to date."""
-    with _database(_settings(home=home and str(home))):
+    with database(settings_of(home=home and str(home))):
         typer.echo("The schema is up to date.")
 
 
 @world.command(name="load")
-def world_load(file: Path, lane: LaneName = _MAIN_LANE, home: Home = None) -> None:
+def world_load(file: Path, lane: LaneName = MAIN_LANE, home: Home = None) -> None:
     """Load a world file; loading it again changes only what differs."""
     try:
         declared = parse_world(file.read_text(encoding="utf-8"))
@@ -223,7 +238,7 @@ def world_load(file: Path, lane: LaneName = _MAIN_LANE, home: Home = None) -> No
         for name, secret in {**loaded.api_keys, **loaded.operators}.items():
             typer.echo(f"{name}: {secret}   (shown this once)")
 
-    _run(_settings(home=home and str(home)), run)
+    on_desk(settings_of(home=home and str(home)), run)
 
 
 async def _tenant_id(program: Program, lane: int, text: str) -> UUID:
@@ -233,13 +248,6 @@ async def _tenant_id(program: Program, lane: int, text: str) -> UUID:
     return tenant_id
 
 
-async def _lane_number(program: Program, lane: str) -> int:
-    number: int | None = await program.desk.reads.value("lanes", "named", lane)
-    if number is None:
-        raise typer.BadParameter(f"there is no lane {lane!r}; load a world file first")
-    return number
-
-
 @keys.command(name="create")
 def keys_create(
     name: Annotated[str, typer.Argument(help="What the audit trail will call it.")],
@@ -247,13 +255,13 @@ def keys_create(
     scope: Annotated[list[str] | None, typer.Option(help="Scope; give several by repeating.")] = None,
     source_ip: Annotated[list[str] | None, typer.Option(help="Only from this address or network.")] = None,
     days: Annotated[int | None, typer.Option(help="Days until it expires.", min=1)] = None,
-    lane: LaneName = _MAIN_LANE,
+    lane: LaneName = MAIN_LANE,
     home: Home = None,
 ) -> None:
     """Create an API key of a tenant, or an operator's token, and show it this once."""
 
     async def run(program: Program) -> None:
-        number = await _lane_number(program, lane)
+        number = await lane_number(program, lane)
         scopes = scope or (["otc-exchanges:read", "otc-exchanges:write"] if tenant else ["otc-operator"])
         secret = await program.credentials.create(
             lane=number,
@@ -266,35 +274,51 @@ def keys_create(
         )
         typer.echo(secret)
 
-    _run(_settings(home=home and str(home)), run)
+    on_desk(settings_of(home=home and str(home)), run)
 
 
 @keys.command(name="list")
-def keys_list(lane: LaneName = _MAIN_LANE, home: Home = None) -> None:
+def keys_list(lane: LaneName = MAIN_LANE, home: Home = None) -> None:
     """List credentials; secrets cannot be shown again."""
 
     async def run(program: Program) -> None:
-        for row in await program.credentials.of_lane(await _lane_number(program, lane)):
+        for row in await program.credentials.of_lane(await lane_number(program, lane)):
             state = "revoked" if row.revoked_at else "expires " + row.expires_at.isoformat() if row.expires_at else "-"
             typer.echo(f"{row.id}  {row.shown_prefix}...  {row.kind}  {row.name}  {' '.join(row.scopes)}  {state}")
 
-    _run(_settings(home=home and str(home)), run)
+    on_desk(settings_of(home=home and str(home)), run)
 
 
 @keys.command(name="revoke")
 def keys_revoke(
     which: Annotated[str, typer.Argument(help="Its id or the beginning that `list` shows.")],
-    lane: LaneName = _MAIN_LANE,
+    lane: LaneName = MAIN_LANE,
     home: Home = None,
 ) -> None:
     """End a credential at once."""
 
     async def run(program: Program) -> None:
-        if not await program.credentials.revoke(await _lane_number(program, lane), which.removesuffix("...")):
+        if not await program.credentials.revoke(await lane_number(program, lane), which.removesuffix("...")):
             raise typer.BadParameter("there is no live credential of that id or beginning")
         typer.echo("revoked")
 
-    _run(_settings(home=home and str(home)), run)
+    on_desk(settings_of(home=home and str(home)), run)
+
+
+@keys.command(name="rotate-secrets")
+def keys_rotate_secrets(
+    retire: Annotated[
+        bool, typer.Option("--retire", help="Forget the older keys; backups sealed with them need them.")
+    ] = False,
+    home: Home = None,
+) -> None:
+    """Seal every secret anew with a fresh key of secrets/sealing.key."""
+
+    async def run(program: Program) -> None:
+        count = await program.secrets.rotate(retire=retire)
+        typer.echo(f"{count} secrets sealed anew; the older keys are {'gone' if retire else 'kept'}.")
+
+    on_desk(settings_of(home=home and str(home)), run)
 
 
 @cli.command()
@@ -303,7 +327,7 @@ def session(
     user: Annotated[str, typer.Option(help="Who is logged in.")] = "user",
     csrf_token: Annotated[str, typer.Option(help="64 hexadecimal characters that writes must repeat.")] = "0" * 64,
     minutes: Annotated[int, typer.Option(min=1, max=1440)] = 60,
-    lane: LaneName = _MAIN_LANE,
+    lane: LaneName = MAIN_LANE,
     home: Home = None,
 ) -> None:
     """Sign a session token for a tenant's user."""
@@ -311,7 +335,7 @@ def session(
         raise typer.BadParameter("the CSRF token must be 64 hexadecimal characters")
 
     async def run(program: Program) -> None:
-        number = await _lane_number(program, lane)
+        number = await lane_number(program, lane)
         typer.echo(
             program.sessions.sign(
                 lane=number,
@@ -323,7 +347,7 @@ def session(
             )
         )
 
-    _run(_settings(home=home and str(home)), run)
+    on_desk(settings_of(home=home and str(home)), run)
 
 
 def _uuid(text: str) -> UUID:
@@ -333,76 +357,47 @@ def _uuid(text: str) -> UUID:
         raise typer.BadParameter(f"{text!r} is not a UUID") from None
 
 
-@cli.command(name="verify")
-def verify_command(
-    lane: Annotated[str | None, typer.Option(help="Only this lane, by name.")] = None,
-    head: Annotated[Path | None, typer.Option(help="An exported head that the chain must contain.")] = None,
-    home: Home = None,
-) -> None:
-    """Replay the audit chain against the tables and check every invariant; exit 1 naming what does not fit."""
-
-    async def run(program: Program) -> bool:
-        number = await _lane_number(program, lane) if lane else None
-        exported = msgspec.json.decode(head.read_bytes(), type=ExportedHead) if head else None
-        if exported is not None and number not in {None, exported.lane}:
-            raise typer.BadParameter(f"the head was exported from lane number {exported.lane}, not from {lane!r}")
-        report = await verify(program.dsn, program.audit_key, lane=number, head=exported)
-        for finding in report.findings:
-            typer.echo(describe(finding))
-        found = len(report.findings) + report.left_out
-        typer.echo(f"{report.rows} rows in {report.batches} batches checked, {found} findings.")
-        return report.sound
-
-    if not _run(_settings(home=home and str(home)), run):
-        raise typer.Exit(1)
-
-
-@cli.command(name="head")
-def head_command(lane: LaneName = _MAIN_LANE, home: Home = None) -> None:
-    """Print the audit chain's head, to be kept elsewhere and given to `verify --head`."""
-
-    async def run(program: Program) -> None:
-        exported = await export_head(program.dsn, await _lane_number(program, lane))
-        typer.echo(msgspec.json.encode(exported).decode())
-
-    _run(_settings(home=home and str(home)), run)
-
-
 @cli.command()
 def doctor(home: Home = None) -> None:
     """Say whether everything that the desk needs is there."""
-    settings = _settings(home=home and str(home))
+    settings = settings_of(home=home and str(home))
 
     async def run(program: Program) -> None:
         version = await program.desk.reads.value("lanes", "server_version")
         durable = await program.desk.reads.value("lanes", "durability")
         lanes = await program.desk.reads.value("lanes", "count_open")
         typer.echo(f"PostgreSQL {version}, durability: {durable}")
-        typer.echo(f"home {settings.home_path}, {lanes} open lanes")
+        typer.echo(f"home {settings.home_path}, {lanes} open lanes, audit key {fingerprint(program.audit_key)}")
+        secrets, faults = await program.secrets.faults()
+        typer.echo(f"{secrets} sealed secrets, {len(faults)} that do not open")
+        for fault in faults:
+            typer.echo(fault)
+        if faults:
+            raise typer.Exit(1)
 
-    _run(settings, run)
+    on_desk(settings, run)
 
 
 @cli.command(name="bench")
 def bench_command(
     connections: Annotated[int, typer.Option(min=1, max=1000, help="Connections of the load.")] = 64,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Server processes on the one port.")] = 1,
     seconds: Annotated[int, typer.Option(min=2, max=3600, help="Seconds of each measurement.")] = 10,
     orders: Annotated[int, typer.Option(min=0, help="Orders to make before measuring.")] = 0,
 ) -> None:
     """Measure quote and confirm beside pgbench on one PostgreSQL, in one run; prints one JSON object."""
-    from otcdesk.bench.run import bench
+    from otcdesk.bench.run import Asked, bench
 
-    figures = bench(
-        connections=connections, seconds=seconds, orders=orders, say=lambda line: typer.echo(f"bench: {line}", err=True)
-    )
+    asked = Asked(connections=connections, processes=workers, seconds=seconds, orders=orders)
+    figures = bench(asked, lambda line: typer.echo(f"bench: {line}", err=True))
     typer.echo(msgspec.json.format(msgspec.json.encode(figures), indent=2).decode())
 
 
 @cli.command()
 def psql(home: Home = None) -> None:
     """Open a SQL shell on the desk's database."""
-    settings = _settings(home=home and str(home))
-    with _database(settings) as dsn:
+    settings = settings_of(home=home and str(home))
+    with database(settings) as dsn:
         address, secret = without_password(dsn)
         environ = {**os.environ, "PGPASSWORD": secret} if secret else None  # arguments are for all to see
         subprocess.run([psql_program(settings), address], env=environ, check=False)  # noqa: S603  (found by us)

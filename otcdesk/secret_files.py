@@ -1,12 +1,17 @@
-"""Keys that live outside the database: random bytes in files of the home folder that only its owner can read."""
+"""Keys that live outside the database, and other files that only their owner can read: written whole or not at all."""
 
 import errno
+import hashlib
+import hmac
 import os
 import secrets
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
-_KEY_BYTES = 32
+KEY_BYTES = 32
 
 
 class KeyUnusable(Exception):
@@ -14,9 +19,18 @@ class KeyUnusable(Exception):
 
 
 def load_or_make_key(home: Path, name: str, *, may_make: bool = True) -> bytes:
-    """Return the key of this name, making it at its first use; two processes at once get the same one.
+    """Return the one key in the file of this name; see `load_keys`."""
+    key, *others = load_keys(home, name, may_make=may_make)
+    if others:
+        raise _damaged(home / "secrets" / name)
+    return key
 
-    Raises KeyUnusable for a damaged file, and for a missing one unless it `may_make` it.
+
+def load_keys(home: Path, name: str, *, may_make: bool) -> list[bytes]:
+    """Return the keys in a file, one for each line, at least one.
+
+    If it `may_make` the file, one with a single key is made at its first use; two processes at once get the same one.
+    Raises KeyUnusable for a damaged file, and for a missing one that it may not make.
     """
     folder = home / "secrets"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -26,22 +40,31 @@ def load_or_make_key(home: Path, name: str, *, may_make: bool = True) -> bytes:
     path = folder / name
     if not path.exists():
         if not may_make:
-            raise KeyUnusable(f"{path} is missing, and the database was written with it: restore it from a backup.")
+            raise KeyUnusable(f"{path} is missing, and the database was written with it: put that key there.")
         _make(path)
     try:
-        key = bytes.fromhex(path.read_text(encoding="ascii").strip())
+        keys = [bytes.fromhex(line) for line in path.read_text(encoding="ascii").split()]
     except ValueError:
-        key = b""
-    if len(key) != _KEY_BYTES:
-        raise KeyUnusable(f"{path} is damaged: it must hold {2 * _KEY_BYTES} hexadecimal digits.")
-    return key
+        raise _damaged(path) from None
+    if not keys or any(len(key) != KEY_BYTES for key in keys):
+        raise _damaged(path)
+    return keys
+
+
+def _damaged(path: Path) -> KeyUnusable:
+    return KeyUnusable(f"{path} is damaged: a key is {2 * KEY_BYTES} hexadecimal digits.")
+
+
+def fingerprint(key: bytes) -> str:
+    """Return what tells one key from another and gives nothing of it away: 16 hexadecimal digits."""
+    return hmac.new(key, b"otcdesk key fingerprint", hashlib.sha256).hexdigest()[:16]
 
 
 def _make(path: Path) -> None:
     draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")  # not the pid: a draft left by a crash may have it
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write(secrets.token_hex(_KEY_BYTES) + "\n")
+        file.write(secrets.token_hex(KEY_BYTES) + "\n")
         file.flush()
         os.fsync(file.fileno())
     try:
@@ -50,17 +73,50 @@ def _make(path: Path) -> None:
         pass
     finally:
         draft.unlink()
-    folder = os.open(path.parent, os.O_RDONLY)  # else a power cut could take the name of a key that proves commits
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    sync_folder(path.parent)  # else a power cut could take the name of a key that proves commits
 
 
-def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner can read, whole or not at all."""
+def write_private(path: Path, text: str, *, replace: bool = True) -> None:
+    """Write a file that only its owner can read, whole or not at all; see `private_file`."""
+    with private_file(path, replace=replace) as file:
+        file.write(text.encode())
+
+
+@contextmanager
+def private_file(path: Path, *, replace: bool) -> Iterator[IO[bytes]]:
+    """Give a draft to write to, which on a good end is synced to disk and gets its name; else nothing is left of it.
+
+    Raises FileExistsError for a name that is taken, unless it may `replace` it, and IsADirectoryError for a folder's.
+    """
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not replace and os.path.lexists(path):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-    draft.replace(path)
+    try:
+        descriptor = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+    except OSError as error:
+        raise type(error)(error.errno, error.strerror, str(path)) from None  # nobody asked for a draft
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        if replace:
+            draft.replace(path)
+        else:
+            os.link(draft, path)  # unlike a rename it fails if somebody was faster
+            draft.unlink()
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def sync_folder(path: Path) -> None:
+    """Make the names in a folder durable: a rename is, only after this."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

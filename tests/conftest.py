@@ -1,8 +1,13 @@
 """One PostgreSQL server for a whole test run, one migrated database for each worker, clocks that tests steer.
 
-The server is the product's own embedded one, in a home that is gone afterwards, or the one of TEST_DATABASE_URL. Each
-worker copies its database from a migrated template, and each test that wants lanes of its own takes fresh numbers, so
-tests side by side never meet.
+The server is the product's own embedded one, in a home that is gone afterwards; with `--postgres debian` a throw-away
+one of the oldest version that Debian's packages put on this machine; or the one of TEST_DATABASE_URL. Each worker
+copies its database from a migrated template, and each test that wants lanes of its own takes fresh numbers, so tests
+side by side never meet.
+
+On another server than the embedded one only those tests run that ask for it. Every fixture that gives a database asks
+for `server_dsn`, so this is seen from a test's fixtures and needs no marks: what is left out touches no database, or
+starts the embedded server itself, and would do the same again.
 """
 
 import logging
@@ -21,6 +26,7 @@ import structlog
 
 from otcdesk.storage.database import Reads
 from otcdesk.storage.embedded import EmbeddedServer
+from tests.support.clusters import ThrowAwayCluster, debian_binaries
 from tests.support.databases import copied, create_template, drop, run_apart, with_database
 from tests.support.desk import Lane, new_lane
 
@@ -51,13 +57,20 @@ class _Server:
 
     def __init__(self) -> None:
         self.embedded: EmbeddedServer | None = None
+        self.cluster: ThrowAwayCluster | None = None
         self.home: Path | None = None
         self.dsn = ""
         self.template = ""
 
-    def start(self) -> None:
+    def start(self, kind: str) -> None:
         self.dsn = os.environ.get("TEST_DATABASE_URL", "")
-        if not self.dsn:
+        if not self.dsn and kind == DEBIAN:
+            found = debian_binaries()
+            if not found:
+                raise pytest.UsageError("--postgres debian: there is no PostgreSQL 15 to 18 in /usr/lib/postgresql")
+            self.cluster = ThrowAwayCluster(found[min(found)])
+            self.dsn = self.cluster.start()
+        elif not self.dsn:
             self.home = Path(tempfile.mkdtemp(prefix="otcdesk-tests-"))
             self.embedded = EmbeddedServer(self.home / "home")
             self.dsn = self.embedded.start()
@@ -73,12 +86,17 @@ class _Server:
             shutil.rmtree(folder)
         if self.home is not None:
             shutil.rmtree(self.home, ignore_errors=True)
+        if self.cluster is not None:
+            self.cluster.stop()
 
 
 _server = _Server()
 
+EMBEDDED, DEBIAN = "embedded", "debian"
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--postgres", choices=(EMBEDDED, DEBIAN), default=EMBEDDED, help="on which server to test")
     parser.addoption("--fuzz", action="store", type=int, default=None, help="seconds for each random test")
 
 
@@ -88,7 +106,22 @@ def pytest_configure(config: pytest.Config) -> None:
         _server.dsn, _server.template = given["server_dsn"], given["template"]
         return
     if not config.option.collectonly and not config.option.help:
-        _server.start()
+        _server.start(config.option.postgres)
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """Say on which server the tests run."""
+    named = "that of TEST_DATABASE_URL" if os.environ.get("TEST_DATABASE_URL") else None
+    return f"PostgreSQL: {named or (_server.cluster.binaries if _server.cluster else EMBEDDED)}"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what a run on another server would only repeat."""
+    if config.option.postgres == EMBEDDED:
+        return
+    asking = [item for item in items if "server_dsn" in getattr(item, "fixturenames", ())]
+    config.hook.pytest_deselected(items=[item for item in items if item not in asking])
+    items[:] = asking
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -109,30 +142,30 @@ def server_dsn() -> str:
 
 
 @pytest.fixture(scope="session")
-def dsn(worker_id: str) -> Iterator[str]:
+def dsn(worker_id: str, server_dsn: str) -> Iterator[str]:
     """Give this worker's database, migrated."""
     name = f"{_server.template}_{worker_id}"
-    run_apart(copied(_server.dsn, _server.template, name))
-    yield with_database(_server.dsn, name)
-    run_apart(drop(_server.dsn, name))
+    run_apart(copied(server_dsn, _server.template, name))
+    yield with_database(server_dsn, name)
+    run_apart(drop(server_dsn, name))
 
 
 @pytest.fixture
-def fresh_dsn() -> Iterator[str]:
+def fresh_dsn(server_dsn: str) -> Iterator[str]:
     """Give a migrated database of the test's own, for tests that break things."""
     name = f"{_server.template}_{uuid4().hex[:12]}"
-    run_apart(copied(_server.dsn, _server.template, name))
-    yield with_database(_server.dsn, name)
-    run_apart(drop(_server.dsn, name))
+    run_apart(copied(server_dsn, _server.template, name))
+    yield with_database(server_dsn, name)
+    run_apart(drop(server_dsn, name))
 
 
 @pytest.fixture
-def empty_dsn() -> Iterator[str]:
+def empty_dsn(server_dsn: str) -> Iterator[str]:
     """Give a database with nothing in it."""
     name = f"{_server.template}_{uuid4().hex[:12]}"
-    run_apart(copied(_server.dsn, "template1", name))
-    yield with_database(_server.dsn, name)
-    run_apart(drop(_server.dsn, name))
+    run_apart(copied(server_dsn, "template1", name))
+    yield with_database(server_dsn, name)
+    run_apart(drop(server_dsn, name))
 
 
 @pytest.fixture

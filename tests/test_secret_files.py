@@ -1,5 +1,6 @@
 """Keys are made once, kept as they are, readable by their owner alone, and never made anew over books they prove."""
 
+import re
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 
 from otcdesk.app import open_desk
 from otcdesk.config import Settings
-from otcdesk.secret_files import KeyUnusable, load_or_make_key, write_private
+from otcdesk.secret_files import KeyUnusable, fingerprint, load_or_make_key, private_file, write_private
 from tests.support.desk import Lane
 
 
@@ -21,7 +22,7 @@ def test_a_key_is_made_once_whoever_asks(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "secrets").iterdir()] == ["a.key"]
 
 
-@pytest.mark.parametrize("text", ["", "no hex", "ab" * 31, "ab" * 33])
+@pytest.mark.parametrize("text", ["", "no hex", "ab" * 31, "ab" * 33, f"{'ab' * 32}\n{'cd' * 32}\n"])
 def test_a_damaged_key_is_not_used(tmp_path: Path, text: str) -> None:
     load_or_make_key(tmp_path, "a.key")
     (tmp_path / "secrets" / "a.key").write_text(text)
@@ -40,3 +41,21 @@ def test_a_private_file_is_replaced_whole(tmp_path: Path) -> None:
     write_private(tmp_path / "demo.json", "two")
     assert (tmp_path / "demo.json").read_text() == "two"
     assert stat.S_IMODE((tmp_path / "demo.json").stat().st_mode) == 0o600
+
+
+def test_a_private_file_that_fails_leaves_what_was_there(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    write_private(path, "one", replace=False)
+    with pytest.raises(FileExistsError, match=str(path)):
+        write_private(path, "two", replace=False)
+    with pytest.raises(TypeError), private_file(path, replace=True) as draft:
+        draft.writelines([b"half", "no bytes"])  # type: ignore[list-item]
+    assert path.read_text() == "one"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_keys_are_told_apart_by_fingerprints_that_do_not_hold_them() -> None:
+    prints = [fingerprint(bytes([number]) * 32) for number in range(50)]
+    assert len(set(prints)) == 50
+    assert all(re.fullmatch("[0-9a-f]{16}", text) for text in prints)
+    assert (bytes(32)).hex()[:16] not in prints

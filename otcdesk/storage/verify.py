@@ -11,7 +11,7 @@ The desk may work meanwhile. Nothing is read in a long transaction; the invarian
 they concern, the longest statements of a run.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import asyncpg
@@ -20,16 +20,19 @@ import msgspec
 from otcdesk.domain.registry import KINDS
 from otcdesk.storage.queries import queries
 from otcdesk.storage.verify_findings import Finding, Findings, describe, shown
-from otcdesk.storage.verify_lane import ExportedHead, LaneReplay, Pages, Progress, newest
+from otcdesk.storage.verify_lane import ExportedHead, ExportedHeads, LaneReplay, Pages, Progress, has_its_hash
 
 __all__ = [
     "ExportedHead",
+    "ExportedHeads",
     "Finding",
     "Pages",
     "Progress",
     "Report",
     "describe",
-    "export_head",
+    "export_heads",
+    "heads_over",
+    "key_fits",
     "reading_connection",
     "verify",
     "verify_over",
@@ -61,28 +64,50 @@ async def verify(
     audit_key: bytes,
     *,
     lane: int | None = None,
-    head: ExportedHead | None = None,
+    heads: Sequence[ExportedHead] = (),
     progress: Callable[[Progress], None] | None = None,
 ) -> Report:
     """Verify one lane or all, on a read-only connection of its own.
 
-    `head` is one that `export_head` gave earlier: the chain must still contain it. Raises ValueError if it is another
-    lane's than `lane`.
+    `heads` are some that `export_heads` gave earlier: the chains must still contain them. Raises ValueError if one is
+    another lane's than `lane`.
     """
     connection = await reading_connection(dsn)
     try:
-        return await verify_over(connection, audit_key, lane=lane, head=head, progress=progress)
+        return await verify_over(connection, audit_key, lane=lane, heads=heads, progress=progress)
     finally:
         await connection.close()
 
 
-async def export_head(dsn: str, lane: int) -> ExportedHead | None:
-    """Return a lane's newest link, to be kept outside of the database; None if the lane has none."""
+async def export_heads(dsn: str, lane: int | None = None) -> list[ExportedHead]:
+    """Return the newest link of every lane that has one, or of one lane, to be kept outside of the database."""
     connection = await reading_connection(dsn)
     try:
-        return await newest(connection, lane)
+        return await heads_over(connection, lane)
     finally:
         await connection.close()
+
+
+async def heads_over(connection: Any, lane: int | None = None) -> list[ExportedHead]:
+    """Return the newest links as a connection sees them; see `export_heads`."""
+    return [
+        ExportedHead(
+            lane=record["lane"],
+            seq=record["seq"],
+            hash=record["hash"],
+            at=msgspec.json.decode(record["at"], type=str),
+        )
+        for record in await connection.fetch(queries("verify")["heads"], lane)
+    ]
+
+
+async def key_fits(connection: Any, audit_key: bytes) -> bool:
+    """Tell whether the books were written with this key, as far as the ends of a few lanes show.
+
+    One link that it proves is enough: others that it does not prove were changed, and are for `verify` to name.
+    """
+    samples = await connection.fetch(queries("verify")["samples"])
+    return not samples or any(has_its_hash(audit_key, record["lane"], record) for record in samples)
 
 
 async def reading_connection(dsn: str) -> Any:
@@ -107,35 +132,36 @@ async def verify_over(
     audit_key: bytes,
     *,
     lane: int | None = None,
-    head: ExportedHead | None = None,
+    heads: Sequence[ExportedHead] = (),
     progress: Callable[[Progress], None] | None = None,
     pages: Pages | None = None,
 ) -> Report:
     """Verify over a connection of `reading_connection`; see `verify`."""
-    if head is not None and lane not in {None, head.lane}:
-        raise ValueError(f"the exported head is of lane {head.lane}, not of lane {lane}")
+    others = {head.lane for head in heads} - {lane}
+    if lane is not None and others:
+        raise ValueError(f"the exported head is of lane {min(others)}, not of lane {lane}")
     findings = Findings(FINDINGS_MAX)
     told = progress or _unheard
     lanes = {record["lane"]: record["has_begun"] for record in await connection.fetch(queries("verify")["lanes"], lane)}
     if lane is not None and lane not in lanes:
         findings.add(lane, "lanes", str(lane), "does not exist")
-    if head is not None:
+    for head in heads:
         await _check_head(connection, head, findings)
     if lane is None:
         await _check_strays(connection, findings)
-    heads = []
+    reached_heads = []
     batches = rows = 0
     for number in sorted({*lanes, *([] if lane is None else [lane])}):
         replay = LaneReplay(connection, number, audit_key, findings=findings, progress=told, pages=pages or Pages())
         reached = await replay.run()
         if reached is not None:
-            heads.append(reached)
+            reached_heads.append(reached)
         elif lanes.get(number):
             findings.add(number, "lanes", str(number), "has no batches, not even the first")
         batches += replay.batches
         rows += replay.rows
     await _check_invariants(connection, lane, findings, told)
-    return Report(findings=findings.kept(), left_out=findings.left_out, heads=heads, batches=batches, rows=rows)
+    return Report(findings=findings.kept(), left_out=findings.left_out, heads=reached_heads, batches=batches, rows=rows)
 
 
 def _unheard(_: Progress) -> None:

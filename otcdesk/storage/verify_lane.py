@@ -70,6 +70,14 @@ class ExportedHead(msgspec.Struct, frozen=True, kw_only=True):
     at: str
 
 
+class ExportedHeads(msgspec.Struct, frozen=True, kw_only=True):
+    """What `otcdesk head` writes: the heads of all lanes or of one, when, and the fingerprint of the audit key."""
+
+    made_at: datetime
+    audit_key: str
+    heads: list[ExportedHead]
+
+
 async def newest(connection: Any, lane: int) -> ExportedHead | None:
     """Return a lane's newest link, None if it has none."""
     record = await connection.fetchrow(queries("verify")["newest"], lane)
@@ -77,6 +85,27 @@ async def newest(connection: Any, lane: int) -> ExportedHead | None:
         return None
     at = msgspec.json.decode(record["at"], type=str)
     return ExportedHead(lane=lane, seq=record["seq"], hash=record["hash"], at=at)
+
+
+def has_its_hash(audit_key: bytes, lane: int, record: Any) -> bool:
+    """Tell whether a link, as the query `links` gives it, has the hash that the key makes of its content."""
+    try:
+        at = msgspec.json.decode(record["at"], type=datetime)
+    except msgspec.DecodeError:
+        return False  # no clock says a time that cannot be read
+    batch = Batch(
+        lane=lane,
+        seq=record["seq"],
+        previous_hash=record["previous_hash"],
+        hash=record["hash"],
+        kind=record["kind"],
+        at=at,
+        writer=record["writer"],
+        notes=record["notes"],
+        writes=record["writes"],
+        rows=(),
+    )
+    return hmac.compare_digest(chain.link_hash(audit_key, batch).encode(), batch.hash.encode())
 
 
 class LaneReplay:
@@ -159,29 +188,10 @@ class LaneReplay:
         elif record["previous_hash"] != hash_before:
             self._found("batches", key, "does not name the hash of the batch before")
         self._walked = (seq, record["hash"])
-        sound = self._has_its_hash(record)
+        sound = has_its_hash(self.audit_key, self.lane, record)
         if not sound:
             self._found("batches", key, "does not have the hash that the audit key makes of its content")
         return sound
-
-    def _has_its_hash(self, record: Any) -> bool:
-        try:
-            at = msgspec.json.decode(record["at"], type=datetime)
-        except msgspec.DecodeError:
-            return False  # no clock says a time that cannot be read
-        batch = Batch(
-            lane=self.lane,
-            seq=record["seq"],
-            previous_hash=record["previous_hash"],
-            hash=record["hash"],
-            kind=record["kind"],
-            at=at,
-            writer=record["writer"],
-            notes=record["notes"],
-            writes=record["writes"],
-            rows=(),
-        )
-        return hmac.compare_digest(chain.link_hash(self.audit_key, batch).encode(), batch.hash.encode())
 
     def _writes(self, record: Any, *, report: bool) -> Iterator[chain.Write]:
         """Read what a batch lists, as far as it can be read."""
@@ -306,7 +316,7 @@ class LaneReplay:
             while page := await self._links(after, min(until, self._last)):
                 listed: dict[bytes, int] = {}
                 for record in page:
-                    if self._has_its_hash(record):
+                    if has_its_hash(self.audit_key, self.lane, record):
                         writes = self._writes(record, report=False)
                         listed |= {write.key: record["seq"] for write in writes if write.kind == kind.number}
                 await self._check_not_older(kind, listed)

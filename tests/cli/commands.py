@@ -15,6 +15,9 @@ from typing import Any, Self
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
+import asyncpg
+
+from tests.support.databases import run_apart
 from tests.support.server import free_port, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -132,6 +135,38 @@ def get(url: str, headers: dict[str, str] | None = None) -> tuple[int, Any]:
             return error.code, json.load(error)
     except OSError:
         return 0, None
+
+
+class Desk:
+    """A home and a database, and commands on them."""
+
+    def __init__(self, home: Path, dsn: str) -> None:
+        self.home = home
+        self.dsn = dsn
+        self.env = environ(home, dsn, DESK_LOG_LEVEL="warning")
+
+    def run(self, *arguments: object, **settings: str) -> Said:
+        return otcdesk(*arguments, env={**self.env, **settings})
+
+    def tell(self, statement: str) -> None:
+        async def tell() -> None:
+            connection = await asyncpg.connect(self.dsn)
+            try:
+                await connection.execute(statement)
+            finally:
+                await connection.close()
+
+        run_apart(tell())
+
+    def ask(self, question: str) -> object:
+        async def ask() -> object:
+            connection = await asyncpg.connect(self.dsn)
+            try:
+                return await connection.fetchval(question)
+            finally:
+                await connection.close()
+
+        return run_apart(ask())
 
 
 class Demo:

@@ -7,48 +7,14 @@ import signal
 import socket
 from pathlib import Path
 
-import asyncpg
 import pytest
 
 from otcdesk import __version__
 from otcdesk.domain.world import tenant_id
-from tests.cli.commands import WORLD, Demo, Running, Said, assert_one_sentence, environ, get, otcdesk
-from tests.support.databases import run_apart
+from tests.cli.commands import WORLD, Demo, Desk, Running, assert_one_sentence, get, otcdesk
 from tests.support.server import free_port
 
 A = str(tenant_id("A"))
-
-
-class Desk:
-    """A home and a database, and commands on them."""
-
-    def __init__(self, home: Path, dsn: str) -> None:
-        self.home = home
-        self.dsn = dsn
-        self.env = environ(home, dsn, DESK_LOG_LEVEL="warning")
-
-    def run(self, *arguments: object, **settings: str) -> Said:
-        return otcdesk(*arguments, env={**self.env, **settings})
-
-    def tell(self, statement: str) -> None:
-        async def tell() -> None:
-            connection = await asyncpg.connect(self.dsn)
-            try:
-                await connection.execute(statement)
-            finally:
-                await connection.close()
-
-        run_apart(tell())
-
-    def ask(self, question: str) -> object:
-        async def ask() -> object:
-            connection = await asyncpg.connect(self.dsn)
-            try:
-                return await connection.fetchval(question)
-            finally:
-                await connection.close()
-
-        return run_apart(ask())
 
 
 @pytest.fixture
@@ -70,7 +36,7 @@ def test_help_names_every_command(desk: Desk) -> None:
     said = desk.run("--help")
     assert said.code == 0
     named = {"demo", "serve", "work", "migrate", "session", "verify", "head", "doctor"}
-    named |= {"bench", "psql", "docs", "version", "keys", "world"}
+    named |= {"bench", "psql", "docs", "version", "keys", "world", "backup", "restore", "upgrade"}
     assert {name for name in named if f" {name} " not in said.out} == set()
 
 
@@ -274,26 +240,72 @@ def test_verify_holds_the_chain_against_an_exported_head(opened: Desk, tmp_path:
     assert exported.code == 0
     head = tmp_path / "head.json"
     head.write_text(exported.out, encoding="utf-8")
+    assert opened.run("keys", "create", "later").code == 0
     assert opened.run("world", "load", WORLD).code == 0
-    assert opened.run("verify", "--head", head).code == 0
+    assert opened.run("verify", "--head", head).code == 0, "a head that is not the newest proves what came before it"
 
     told = json.loads(exported.out)
-    for foreign in ({**told, "hash": "0" * 64}, {**told, "seq": told["seq"] + 1_000}):
-        head.write_text(json.dumps(foreign), encoding="utf-8")
+    (only,) = told["heads"]
+    for change in ({"hash": "0" * 64}, {"seq": only["seq"] + 1_000}, {"lane": only["lane"] + 1_000}):
+        foreign = {**only, **change}
+        head.write_text(json.dumps({**told, "heads": [only, foreign]}), encoding="utf-8")
         said = opened.run("verify", "--head", head)
         assert said.code == 1
         assert f"'{foreign['seq']}'" in said.lines[0]
 
-    head.write_text(json.dumps({**told, "lane": told["lane"] + 1_000}), encoding="utf-8")
-    assert opened.run("verify", "--head", head).code == 1
+    head.write_text(json.dumps({**told, "heads": []}), encoding="utf-8")
     other_lane = opened.run("verify", "--lane", "main", "--head", head)
     assert other_lane.code != 0
-    assert "was exported from lane" in other_lane.words
+    assert "has no head of the lane 'main'" in other_lane.words
+    head.write_text(json.dumps({**told, "audit_key": "0" * 16}), encoding="utf-8")
+    foreign_key = opened.run("verify", "--head", head)
+    assert_one_sentence(foreign_key)
+    assert f"belongs to the audit key {'0' * 16}, and ours is {told['audit_key']}" in foreign_key.err
     for text in ("", "{}"):
         head.write_text(text, encoding="utf-8")
         assert_one_sentence(opened.run("verify", "--head", head))
     assert_one_sentence(opened.run("verify", "--head", tmp_path / "none.json"))
     assert "no lane" in opened.run("verify", "--lane", "elsewhere").words
+
+
+def test_heads_of_all_lanes_are_exported_to_a_file_that_is_never_overwritten(opened: Desk, tmp_path: Path) -> None:
+    assert opened.run("world", "load", WORLD, "--lane", "second").code == 0
+    file = tmp_path / "head.json"
+    assert opened.run("head", "--output", file).code == 0
+    assert file.stat().st_mode & 0o777 == 0o600
+    told = json.loads(file.read_text(encoding="utf-8"))
+    lanes = opened.ask("select array_agg(lane order by lane) from lanes")
+    assert [head["lane"] for head in told["heads"]] == lanes
+    assert told["audit_key"] in opened.run("doctor").out
+    before = file.read_bytes()
+    again = opened.run("head", "--output", file)
+    assert_one_sentence(again)
+    assert "File exists" in again.err
+    assert file.read_bytes() == before
+    one = json.loads(opened.run("head", "--lane", "second").out)
+    assert [head["lane"] for head in one["heads"]] == [max(told["heads"], key=lambda head: head["lane"])["lane"]]
+    assert opened.run("verify", "--head", file).code == 0
+    assert opened.run("verify", "--lane", "second", "--head", file).code == 0
+
+
+def test_another_audit_key_is_told_by_every_command_but_verify(opened: Desk) -> None:
+    key = opened.home / "secrets" / "audit.key"
+    key.write_text("ab" * 32, encoding="ascii")
+    for command in (["doctor"], ["keys", "list"], ["head"], ["backup", opened.home / "file"]):
+        said = opened.run(*command)
+        assert_one_sentence(said)
+        assert "is not the key that this database was written with" in said.err
+    assert not (opened.home / "file").exists()
+    verified = opened.run("verify")
+    assert verified.code == 1
+    assert "does not have the hash that the audit key makes" in verified.out
+
+
+def test_a_database_of_a_newer_otcdesk_is_refused(opened: Desk) -> None:
+    opened.tell("insert into schema_migrations (name) values ('9999_later.sql')")
+    said = opened.run("doctor")
+    assert_one_sentence(said)
+    assert "is of a newer otcdesk: this one does not know the migration 9999_later.sql" in said.err
 
 
 # -- the others ----------------------------------------------------------------------------------------------------

@@ -134,7 +134,7 @@ def test_commands_in_documents_exist() -> None:
     known = all_commands()
     groups = {name.rsplit(" ", 1)[0] for name in known if name.count(" ") == 2}
     text = "\n".join(path.read_text(encoding="utf-8") for path in DOCUMENTS)
-    named = set(re.findall(r"(?:^|`)(otcdesk(?: [a-z]+)+)", text, re.MULTILINE))
+    named = set(re.findall(r"(?:^|`)(otcdesk(?: [a-z][a-z-]*)+)", text, re.MULTILINE))
     for name in named:
         words = name.split()
         command = " ".join(words[:3] if " ".join(words[:2]) in groups else words[:2])

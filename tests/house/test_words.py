@@ -54,7 +54,7 @@ ALLOWED = {
     "last_lines": "of text",
     "TAIL_LINES": "of text",
     "_reserve": "an idempotency key in flight; no amount is meant",
-    "_MIGRATION_LOCK": "a lock of the database, not a hold",
+    "MIGRATION_LOCK": "a lock of the database, not a hold",
     "_open_lock": "a lock of the file system, not a hold",
     "user": "of the operating system",
     "user_name": "of the operating system",

@@ -11,6 +11,7 @@ from otcdesk.storage.database import without_password
         ("postgresql://u:s%40cret@h:5/d?host=/x", "postgresql://u@h:5/d?host=/x", "s@cret"),
         ("postgresql://u:p@/d?host=/tmp/s", "postgresql://u@/d?host=/tmp/s", "p"),
         ("postgresql://u@h/d", "postgresql://u@h/d", ""),
+        ("postgresql://u@/d?host=/x&password=s%40cret", "postgresql://u@/d?host=/x", "s@cret"),
         ("postgresql:///d", "postgresql:///d", ""),
     ],
 )

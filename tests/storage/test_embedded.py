@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 import pytest
 
-from otcdesk.storage import embedded, embedded_places
+from otcdesk.storage import embedded_cluster, embedded_places
 from otcdesk.storage.embedded import EmbeddedServer, EmbeddedServerError
 from tests.support.waiting import until
 
@@ -318,7 +318,8 @@ def test_data_of_another_major_version_is_refused(desks: Callable[..., Desk], ho
     desk.start()
     desk.ask("stop")
     (data_of(home) / "PG_VERSION").write_text("9\n")
-    assert "written by PostgreSQL 9 and this is PostgreSQL 18" in desk.ask("start")["error"]
+    said = desk.ask("start")["error"]
+    assert "written by PostgreSQL 9 and this is PostgreSQL 18: run otcdesk upgrade." in said
 
 
 def test_a_server_that_dies_says_why_at_once(desks: Callable[..., Desk], home: Path) -> None:
@@ -426,4 +427,4 @@ if os.geteuid() == 0:
 
 def test_durability_is_not_among_our_settings() -> None:
     for name in ("fsync", "synchronous_commit", "full_page_writes"):
-        assert not re.search(rf"^{name}", embedded.SETTINGS, re.MULTILINE)
+        assert not re.search(rf"^{name}", embedded_cluster.SETTINGS, re.MULTILINE)

@@ -22,7 +22,7 @@ from otcdesk.storage.database import engine_pool
 from otcdesk.storage.postgres_store import PostgresStore
 from tests.support.clocks import SteeredClock
 
-AUDIT_KEY = b"a key that only the tests know...."
+AUDIT_KEY = b"a key that only the tests know.."
 
 LIMITS = LaneLimits(
     batch_commands_max=512,

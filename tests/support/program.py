@@ -10,8 +10,8 @@ from otcdesk.app import Program, open_desk
 from otcdesk.config import Settings
 from otcdesk.domain.ledger import Account
 from otcdesk.rails.protocols import Receipt, Transfer
-from otcdesk.secret_files import load_or_make_key
-from tests.support.desk import Lane
+from otcdesk.secret_files import write_private
+from tests.support.desk import AUDIT_KEY, Lane
 
 Answer = Receipt | Exception
 
@@ -38,10 +38,17 @@ class ScriptedRail:
         return answer
 
 
+def put_audit_key(home: Path) -> None:
+    """Put the key under which the tests' own engines write where a desk of this home finds it."""
+    folder = home / "secrets"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    write_private(folder / "audit.key", f"{AUDIT_KEY.hex()}\n")
+
+
 @asynccontextmanager
 async def opened(lane: Lane, home: Path, **settings: int) -> AsyncIterator[Program]:
     """Open the program on a lane's database and clock."""
-    load_or_make_key(home, "audit.key")  # the desk would make none over a database that has books
+    put_audit_key(home)
     defaults = Settings(home=str(home), rail_timeout_ms=1_000, rail_retry_ms=1_000)
     async with open_desk(msgspec.structs.replace(defaults, **settings), lane.dsn, lane.clock) as program:
         yield program

@@ -63,7 +63,8 @@ class Tampering:
 
     async def verify(self, *, lane: int | None = None, head: ExportedHead | None = None) -> Report:
         pages = self.rng.choice([SMALL, Pages()])
-        return await verify_over(self.connection, AUDIT_KEY, lane=lane, head=head, pages=pages)
+        heads = () if head is None else (head,)
+        return await verify_over(self.connection, AUDIT_KEY, lane=lane, heads=heads, pages=pages)
 
     async def any_row(self, table: str, offset: int | None = None) -> tuple[str, str]:
         """Return where a random row lies, and its key as it is printed."""

@@ -62,8 +62,15 @@ select pg_advisory_lock({turn_class}, $1)
 select pg_advisory_unlock({turn_class}, $1)
 
 -- name: lead
--- Lead the desk, unless somebody does.
-select pg_try_advisory_lock({lead_class}, 0)
+-- Lead the desk, unless somebody does, and be known by a number.
+select case when pg_try_advisory_lock({lead_class}, 0) then pg_try_advisory_lock({leader_class}, $1) else false end
+
+-- name: who_leads
+-- The number by which the leader is known.
+select objid::bigint from pg_locks
+where locktype = 'advisory' and classid = {leader_class} and objsubid = 2 and granted
+    and database = (select oid from pg_database where datname = current_database())
+limit 1
 
 -- name: any_written
 -- Whether any lane has a link, which only the desk's audit key can prove.

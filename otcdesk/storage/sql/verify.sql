@@ -15,6 +15,28 @@ where b.lane = $1
 order by b.seq desc
 limit 1
 
+-- name: heads
+-- The newest batch of every lane that has one, or of one lane.
+select l.lane, b.seq, b.hash, to_json(b.at)::text as at
+from lanes as l
+cross join lateral (
+    select n.seq, n.hash, n.at from batches as n where n.lane = l.lane order by n.seq desc limit 1
+) as b
+where $1::integer is null or l.lane = $1
+order by l.lane
+
+-- name: samples
+-- The first and the newest batch of a few lanes.
+select b.lane, b.seq, b.previous_hash, b.hash, b.kind, to_json(b.at)::text as at, b.writer, b.notes, b.writes
+from lanes as l
+cross join lateral (
+    (select * from batches as f where f.lane = l.lane order by f.seq limit 1)
+    union all
+    (select * from batches as n where n.lane = l.lane order by n.seq desc limit 1)
+) as b
+order by l.lane
+limit 16
+
 -- name: links
 -- The next batches of a lane after $2 and up to $3: at most $4, with at most $5 bytes of writes, but one at least.
 select p.seq, p.previous_hash, p.hash, p.kind, p.at, p.writer, p.notes, p.writes
