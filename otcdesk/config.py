@@ -122,6 +122,32 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     stand_by: Annotated[
         bool, Meta(description="Take no commands until this process leads; else it takes them all the same.")
     ] = False
+    leadership_lease_ms: Annotated[
+        int,
+        Meta(
+            ge=500,
+            le=600_000,
+            description="How long a leader may give no sign before another takes its place, milliseconds; three"
+            " periods count as well.",
+        ),
+    ] = 5_000
+    processes: Annotated[
+        int, Meta(ge=1, le=64, description="Server processes on the one address; 1: no supervisor.")
+    ] = 1
+    process_deaths_max: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=1_000,
+            description="How often a server process may die within a minute of its start, in a row, before all stop.",
+        ),
+    ] = 10
+    handover: Annotated[
+        bool, Meta(description="Hand commands to the process of this host that leads; else each carries out its own.")
+    ] = True
+    handover_timeout_ms: Annotated[
+        int, Meta(ge=50, le=600_000, description="Longest wait for the leader's answer to a command, milliseconds.")
+    ] = 5_000
     stop_seconds_max: Annotated[
         int, Meta(ge=1, le=600, description="Longest wait for open requests when stopping, seconds.")
     ] = 20

@@ -18,7 +18,7 @@ from otcdesk.domain.lanes import LaneClock
 from otcdesk.domain.orders import Order
 from otcdesk.domain.parties import DESK_ID
 from otcdesk.engine.engine import Engine
-from otcdesk.errors import Code, Refusal
+from otcdesk.handover.member import Handover
 from otcdesk.rails.protocols import ChainRail, FiatRail
 from otcdesk.storage.database import Reads
 from otcdesk.storage.leadership import Leadership
@@ -51,7 +51,7 @@ class Desk:
         *,
         engine: Engine,
         reads: Reads,
-        leadership: Leadership,
+        handover: Handover,
         chain: ChainRail,
         fiat: FiatRail,
         clock: Clock,
@@ -59,23 +59,39 @@ class Desk:
     ) -> None:
         self.engine = engine
         self.reads = reads
-        self.leadership = leadership
+        self.handover = handover
         self.chain = chain
         self.fiat = fiat
         self.clock = clock
         self.settings = settings
 
     async def submit(self, caller: Caller, command: Command, *, request_id: str, key: str | None = None) -> Any:
-        """Carry out a command for a caller; see `Engine.submit`. A process that stands by refuses UNAVAILABLE."""
-        if self.settings.stand_by and not self.leadership.leads:
-            raise Refusal(Code.UNAVAILABLE, "This server stands by.", retry_after_seconds=1)
-        return await self.engine.submit(
-            caller.lane, command, caller=caller.name, owner_id=caller.owner_id, request_id=request_id, key=key
+        """Carry out a command for a caller; see `Handover.submit`. A process that stands by refuses UNAVAILABLE."""
+        return await self.handover.submit(
+            caller.lane,
+            command,
+            caller=caller.name,
+            owner_id=caller.owner_id,
+            request_id=request_id,
+            key=key,
+            stands_by=self.settings.stand_by,
         )
 
     async def submit_as_worker(self, lane: int, worker: str, command: Command) -> Any:
         """Carry out a command that no caller asked for."""
-        return await self.engine.submit(lane, command, caller=worker, owner_id=DESK_ID, request_id=worker)
+        return await self.handover.submit(lane, command, caller=worker, owner_id=DESK_ID, request_id=worker)
+
+    @property
+    def leadership(self) -> Leadership:
+        """Return this process's claim to lead."""
+        return self.handover.leadership
+
+    async def forget_closed(self) -> None:
+        """Let the engine forget lanes that are closed, whichever process closed them."""
+        known = list(self.engine.lanes)
+        if known:
+            for record in await self.reads.records("lanes", "closed_among", known):
+                self.engine.forget(record[0])
 
     async def business_time(self, lane: int) -> datetime:
         """Return a lane's time now."""

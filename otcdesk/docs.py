@@ -12,6 +12,7 @@ from otcdesk.app import DIALECTS, prefix_of
 from otcdesk.config import Settings, variable_of
 from otcdesk.domain.conversions import MACHINES
 from otcdesk.errors import Code
+from otcdesk.metrics import FIGURES
 
 _NOTE = "<!-- Written by `make docs`; edit the code instead. -->\n\n"
 
@@ -41,6 +42,7 @@ def _documents() -> dict[str, str]:
         "reference/refusals.md": _refusals(),
         "reference/commands.md": _commands(),
         "reference/lifecycles.md": _lifecycles(),
+        "reference/metrics.md": _metrics(),
         **openapi,
     }
 
@@ -98,6 +100,14 @@ def _commands() -> str:
             "yes" if policy.audits_refusals else "no",
         )
         lines.append(f"| `{command.__name__}` | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _metrics() -> str:
+    lines = ["# Metrics\n", _NOTE + "| metric | kind | labels | meaning |", "| --- | --- | --- | --- |"]
+    for figure in FIGURES:
+        labels = ", ".join(f"`{label}`" for label in figure.labels) or "-"
+        lines.append(f"| `{figure.told_name}` | {figure.kind.value} | {labels} | {figure.meaning} |")
     return "\n".join(lines) + "\n"
 
 

@@ -1,69 +1,258 @@
-"""What the desk counts of itself, for Prometheus: commands, batches, the queue, and HTTP by route.
+"""What the desk counts of itself, for Prometheus: commands, batches, the queue, hand-overs, and HTTP by route.
 
-Counting is done once for a batch and once for a request, so that it costs a few microseconds where a request costs a
-hundred.
+Counting is adding whole numbers to cells (`figures.py`), so that it costs about a microsecond where a request costs a
+hundred; times are in nanoseconds until they are told. Several server processes share a folder, and whoever is asked
+adds up what all have counted.
 """
 
-from collections.abc import Callable, Mapping
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal
+from enum import Enum
+from itertools import accumulate
+from pathlib import Path
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+import msgspec
+import structlog
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from otcdesk.figures import Figures, Full, clear
+
+log = structlog.get_logger()
 
 _NANOSECONDS = 1_000_000_000
 
 #: A batch of one waits for one commit; a batch of hundreds should still be faster than a tenth of a second.
-_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
-_COMMANDS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+_SECONDS = ("0.001", "0.0025", "0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1.0", "2.5", "10.0")
+_NUMBERS = tuple(f"{1 << power}.0" for power in range(11))
+
+
+class Kind(Enum):
+    """How a figure is told, by Prometheus's own words."""
+
+    COUNTER = "counter"
+    GAUGE = "gauge"
+    HISTOGRAM = "histogram"
+
+
+class Figure(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of the table of everything that is counted. `unit`: so many of what is counted are one that is told."""
+
+    kind: Kind
+    name: str
+    meaning: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[str, ...] = ()
+    unit: int = 1
+
+    @property
+    def told_name(self) -> str:
+        """Return the name as it is told: counters end in `_total`."""
+        return f"{self.name}_total" if self.kind is Kind.COUNTER else self.name
+
+    @property
+    def bounds(self) -> list[int]:
+        """Return the upper bounds of the buckets in what is counted."""
+        return [int(Decimal(bucket) * self.unit) for bucket in self.buckets]
+
+    @property
+    def cells(self) -> int:
+        """Return how many numbers a series has: a histogram one for each bucket, one for what is above, and the sum."""
+        return len(self.buckets) + 2 if self.kind is Kind.HISTOGRAM else 1
+
+
+COMMANDS = Figure(
+    kind=Kind.COUNTER,
+    name="otcdesk_commands",
+    meaning="Commands that were decided in batches, by name and outcome: `done`, or the code of the refusal",
+    labels=("command", "outcome"),
+)
+BATCH_SECONDS = Figure(
+    kind=Kind.HISTOGRAM,
+    name="otcdesk_batch_seconds",
+    meaning="Seconds to carry out a batch",
+    buckets=_SECONDS,
+    unit=_NANOSECONDS,
+)
+BATCH_COMMANDS = Figure(
+    kind=Kind.HISTOGRAM, name="otcdesk_batch_commands", meaning="Commands in a batch", buckets=_NUMBERS
+)
+WAITING = Figure(kind=Kind.GAUGE, name="otcdesk_commands_waiting", meaning="Commands waiting for a batch")
+REQUESTS = Figure(
+    kind=Kind.COUNTER,
+    name="otcdesk_http_requests",
+    meaning="HTTP requests, by the template of their route",
+    labels=("dialect", "route", "status"),
+)
+REQUEST_SECONDS = Figure(
+    kind=Kind.HISTOGRAM,
+    name="otcdesk_http_request_seconds",
+    meaning="Seconds to answer a request",
+    labels=("dialect", "route"),
+    buckets=_SECONDS,
+    unit=_NANOSECONDS,
+)
+HANDED_OVER = Figure(
+    kind=Kind.COUNTER,
+    name="otcdesk_handed_over",
+    meaning="Commands handed over to the process that leads, by how that ended: `answered`, `not_taken` (carried out"
+    " here instead), `lost` (the leader was gone or too slow)",
+    labels=("outcome",),
+)
+HANDOVER_SECONDS = Figure(
+    kind=Kind.COUNTER,
+    name="otcdesk_handover_seconds",
+    meaning="Seconds from handing over to the answer, all commands together",
+    unit=_NANOSECONDS,
+)
+LEADS = Figure(
+    kind=Kind.GAUGE,
+    name="otcdesk_leads",
+    meaning="1 for the process that leads, 0 for others",
+    labels=("process",),
+)
+RESTARTS = Figure(
+    kind=Kind.COUNTER,
+    name="otcdesk_process_restarts",
+    meaning="Server processes that ended by themselves and were started again",
+    labels=("process",),
+)
+
+FIGURES = (
+    COMMANDS,
+    BATCH_SECONDS,
+    BATCH_COMMANDS,
+    WAITING,
+    REQUESTS,
+    REQUEST_SECONDS,
+    HANDED_OVER,
+    HANDOVER_SECONDS,
+    LEADS,
+    RESTARTS,
+)
+
+_OF_THE_PRESENT = frozenset(figure.name for figure in FIGURES if figure.kind is Kind.GAUGE)
+
+
+def forget_process(folder: Path, process: int) -> None:
+    """Drop what a process that has ended said of its present; what it counted stays."""
+    clear(folder, process, _OF_THE_PRESENT)
 
 
 class Metrics:
-    """The counters of one process."""
+    """The counters of one process; in a folder that is shared they are told for all of its processes."""
 
-    def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        self._commands = Counter(
-            "otcdesk_commands", "Commands by name and outcome", ("command", "outcome"), registry=self.registry
-        )
-        self._batch_seconds = Histogram(
-            "otcdesk_batch_seconds", "Seconds to carry out a batch", buckets=_SECONDS, registry=self.registry
-        )
-        self._batch_commands = Histogram(
-            "otcdesk_batch_commands", "Commands in a batch", buckets=_COMMANDS, registry=self.registry
-        )
-        self._requests = Counter(
-            "otcdesk_http_requests", "HTTP requests", ("dialect", "route", "status"), registry=self.registry
-        )
-        self._request_seconds = Histogram(
-            "otcdesk_http_request_seconds",
-            "Seconds to answer a request",
-            ("dialect", "route"),
-            buckets=_SECONDS,
-            registry=self.registry,
-        )
-        self._routes: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
-        self._waiting = Gauge("otcdesk_commands_waiting", "Commands waiting for a batch", registry=self.registry)
-        self._leads = Gauge("otcdesk_leads", "1 in the process that leads", registry=self.registry)
+    def __init__(self, process: int = 1, shared: Path | None = None) -> None:
+        self.shared = shared
+        self._figures = Figures(shared, process)
+        self._cells = self._figures.cells
+        self._second_bounds = REQUEST_SECONDS.bounds
+        self._number_bounds = BATCH_COMMANDS.bounds
+        self._batch_seconds = self._place(BATCH_SECONDS)
+        self._batch_commands = self._place(BATCH_COMMANDS)
+        self._handover_seconds = self._place(HANDOVER_SECONDS)
+        self._waiting = self._place(WAITING)
+        self._leads = self._place(LEADS, str(process))
+        self._restarts = self._place(RESTARTS, str(process))
+        self._commands: dict[tuple[str, str], int] = {}
+        self._handed_over: dict[str, int] = {}
+        self._routes: dict[tuple[str, str, int], tuple[int, int]] = {}
+        self._look: Callable[[], tuple[int, bool]] = lambda: (0, False)
+
+    def _place(self, figure: Figure, *labels: str) -> int:
+        return self._figures.place(figure.name, labels, figure.cells)
 
     def batch(self, outcomes: Mapping[tuple[str, str], int], nanoseconds: int) -> None:
         """Count a batch; see `engine.lane.Watch`."""
-        for (command, outcome), number in outcomes.items():
-            self._commands.labels(command, outcome).inc(number)
-        self._batch_commands.observe(sum(outcomes.values()))
-        self._batch_seconds.observe(nanoseconds / _NANOSECONDS)
+        for told, number in outcomes.items():
+            place = self._commands.get(told)
+            if place is None:
+                place = self._commands[told] = self._place(COMMANDS, *told)
+            self._cells[place] += number
+        self._observe(self._batch_commands, self._number_bounds, sum(outcomes.values()))
+        self._observe(self._batch_seconds, self._second_bounds, nanoseconds)
 
     def request(self, dialect: str, route: str, status: int, nanoseconds: int) -> None:
         """Count a request by the template of its route, never by its path."""
-        known = self._routes.get((dialect, route, status))
-        if known is None:  # looking a child up by its labels costs more than counting
-            known = (self._requests.labels(dialect, route, str(status)), self._request_seconds.labels(dialect, route))
-            self._routes[dialect, route, status] = known
-        known[0].inc()
-        known[1].observe(nanoseconds / _NANOSECONDS)
+        places = self._routes.get((dialect, route, status))
+        if places is None:
+            try:
+                places = (
+                    self._place(REQUESTS, dialect, route, str(status)),
+                    self._place(REQUEST_SECONDS, dialect, route),
+                )
+            except Full:
+                log.warning("figures_full", dialect=dialect, route=route, status=status)
+                return
+            self._routes[dialect, route, status] = places
+        self._cells[places[0]] += 1
+        self._observe(places[1], self._second_bounds, nanoseconds)
+
+    def handed_over(self, outcomes: Mapping[str, int], nanoseconds: int) -> None:
+        """Count commands whose hand-over has ended; see `handover.forwarding.Watch`."""
+        for outcome, number in outcomes.items():
+            place = self._handed_over.get(outcome)
+            if place is None:
+                place = self._handed_over[outcome] = self._place(HANDED_OVER, outcome)
+            self._cells[place] += number
+        self._cells[self._handover_seconds] += nanoseconds
+
+    def restarted(self, times: int) -> None:
+        """Count that this process had to be started again."""
+        self._cells[self._restarts] += times
+
+    def _observe(self, place: int, bounds: list[int], value: int) -> None:
+        self._cells[place + bisect_left(bounds, value)] += 1
+        self._cells[place + len(bounds) + 1] += value
 
     def watch_engine(self, waiting: Callable[[], int], leads: Callable[[], bool]) -> None:
-        """Ask these whenever somebody looks."""
-        self._waiting.set_function(waiting)
-        self._leads.set_function(leads)
+        """Ask these whenever somebody looks, and for those who look elsewhere whenever `refresh` is called."""
+        self._look = lambda: (waiting(), leads())
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Say how things are at this moment."""
+        waiting, leads = self._look()
+        self._cells[self._waiting] = waiting
+        self._cells[self._leads] = int(leads)
 
     def text(self) -> bytes:
         """Return everything in the text format of Prometheus."""
-        return generate_latest(self.registry)
+        self.refresh()
+        registry = CollectorRegistry()
+        registry.register(_Told(self._figures))
+        return generate_latest(registry)
+
+
+class _Told(Collector):
+    """Adds up what all processes have counted, and puts it into Prometheus's words."""
+
+    def __init__(self, figures: Figures) -> None:
+        self.figures = figures
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield every figure with its series."""
+        sums: dict[tuple[str, tuple[str, ...]], list[int]] = {}
+        for series, cells in self.figures.all():
+            known = sums.get((series.figure, series.labels))
+            sums[series.figure, series.labels] = (
+                cells if known is None else [one + more for one, more in zip(known, cells, strict=True)]
+            )
+        for figure in FIGURES:
+            yield _family(figure, {labels: cells for (name, labels), cells in sums.items() if name == figure.name})
+
+
+def _family(figure: Figure, series: Mapping[tuple[str, ...], list[int]]) -> Metric:
+    if figure.kind is Kind.HISTOGRAM:
+        histogram = HistogramMetricFamily(figure.name, figure.meaning, labels=figure.labels)
+        for labels, cells in series.items():
+            counts = zip([*figure.buckets, "+Inf"], accumulate(cells[:-1]), strict=True)
+            histogram.add_metric(labels, buckets=list(counts), sum_value=cells[-1] / figure.unit)
+        return histogram
+    kind = CounterMetricFamily if figure.kind is Kind.COUNTER else GaugeMetricFamily
+    family = kind(figure.name, figure.meaning, labels=figure.labels)
+    for labels, cells in series.items():
+        family.add_metric(labels, cells[0] / figure.unit)
+    return family

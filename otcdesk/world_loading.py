@@ -97,7 +97,7 @@ class WorldLoader:
         )
 
     async def _submit(self, lane: int, command: Any) -> Any:
-        return await self.desk.engine.submit(lane, command, caller=_CALLER, owner_id=DESK_ID, request_id=_CALLER)
+        return await self.desk.submit_as_worker(lane, _CALLER, command)
 
     async def _api_keys(self, lane: int, world: WorldFile, kind: str) -> dict[str, str]:
         rows: list[tuple[Any, ...]] = [

@@ -15,8 +15,9 @@ _READY_SECONDS = 2
 class Health:
     """The two health routes, outside every dialect."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, process: int) -> None:
         self.desk = desk
+        self.process = process
 
     async def live(self, request: Request) -> Answer:  # noqa: ARG002
         """Answer 200 as long as the event loop turns."""
@@ -24,12 +25,14 @@ class Health:
 
     async def ready(self, request: Request) -> Answer:  # noqa: ARG002
         """Answer 200 when the database answers and this process takes commands, else 503."""
-        leads = self.desk.leadership.leads
+        leads, hands_over = self.desk.leadership.leads, self.desk.handover.hands_over
         checks: dict[str, Any] = {
+            "process": self.process,
             "stopping": self.desk.engine.stopping,
             "waiting": self.desk.engine.waiting(),
             "leads": leads,
-            "stands_by": self.desk.settings.stand_by and not leads,
+            "hands_over": hands_over,
+            "stands_by": self.desk.settings.stand_by and not leads and not hands_over,
         }
         try:
             async with asyncio.timeout(_READY_SECONDS):

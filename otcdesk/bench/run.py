@@ -68,6 +68,7 @@ class Figures(msgspec.Struct, kw_only=True):
     p50_ms: str
     p99_ms: str
     connections: int
+    processes: int
     seconds: int
     single_p50_ms: str
     pgbench_single_ms: str
@@ -81,39 +82,47 @@ class Figures(msgspec.Struct, kw_only=True):
     books: str
 
 
-def bench(*, connections: int, seconds: int, orders: int, say: Callable[[str], None]) -> Figures:
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """What is to be measured: load, server processes, seconds of each measurement, and orders made before."""
+
+    connections: int
+    processes: int
+    seconds: int
+    orders: int
+
+
+def bench(asked: Asked, say: Callable[[str], None]) -> Figures:
     """Run everything on a fresh embedded server in a temporary folder, and clean up."""
     home = Path(tempfile.mkdtemp(prefix="otcdesk-bench-"))
     server = EmbeddedServer(home)
     try:
         say("starting PostgreSQL")
         server.start()
-        return _bench(server, home, connections=connections, seconds=seconds, orders=orders, say=say)
+        return _bench(server, home, asked, say)
     finally:
         server.stop()
         shutil.rmtree(home, ignore_errors=True)
 
 
-def _bench(
-    server: EmbeddedServer, home: Path, *, connections: int, seconds: int, orders: int, say: Callable[[str], None]
-) -> Figures:
+def _bench(server: EmbeddedServer, home: Path, asked: Asked, say: Callable[[str], None]) -> Figures:
     tool = str(server.bin("pgbench"))
     pgbench_dsn = server.dsn("pgbench")
     asyncio.run(_execute(server.dsn("postgres"), "create database pgbench"))
     subprocess.run([tool, "-i", "-q", "-s", str(_SCALE), pgbench_dsn], check=True, capture_output=True)  # noqa: S603
     asyncio.run(_execute(server.dsn("postgres"), "checkpoint"))
-    say(f"pgbench TPC-B, {_PGBENCH_CLIENTS} clients, {seconds} s")
-    many = _pgbench(tool, pgbench_dsn, clients=_PGBENCH_CLIENTS, seconds=seconds)
+    say(f"pgbench TPC-B, {_PGBENCH_CLIENTS} clients, {asked.seconds} s")
+    many = _pgbench(tool, pgbench_dsn, clients=_PGBENCH_CLIENTS, seconds=asked.seconds)
     say("pgbench TPC-B, 1 client")
-    single = _pgbench(tool, pgbench_dsn, clients=1, seconds=max(2, seconds // 2))
+    single = _pgbench(tool, pgbench_dsn, clients=1, seconds=max(2, asked.seconds // 2))
 
     # Neither measurement pays for what the other left to the vacuum and the checkpointer.
     asyncio.run(_execute(server.dsn("postgres"), "drop database pgbench", "checkpoint"))
     dsn = server.dsn()
     asyncio.run(migrate(dsn))
     settings = Settings(home=str(home), database_url=dsn, port=_free_port(), log_level="warning")
-    customers, before = asyncio.run(_prepare(settings, dsn, orders, say))
-    process = _start_server(settings, home)
+    customers, before = asyncio.run(_prepare(settings, dsn, asked.orders, say))
+    asyncio.run(_execute(server.dsn("postgres"), "checkpoint"))
+    process = _start_server(settings, home, asked.processes)
     try:
         _wait_until_ready(process, settings)
         plan = Plan(
@@ -121,32 +130,31 @@ def _bench(
             port=settings.port,
             prefix=settings.exchanges_prefix,
             customers=customers,
-            connections=connections,
+            connections=asked.connections,
             seconds=_WARM_UP_SECONDS,
         )
         say("warming up")
         _load(plan)
         say("one connection")
-        alone = _load(msgspec.structs.replace(plan, connections=1, seconds=max(2, seconds // 2)))
-        say(f"{connections} connections, {seconds} s")
-        together = _load(msgspec.structs.replace(plan, seconds=seconds))
-        rss_mb = _rss_mb(process.pid)
+        alone = _load(msgspec.structs.replace(plan, connections=1, seconds=max(2, asked.seconds // 2)))
+        say(f"{asked.connections} connections, {asked.seconds} s")
+        together = _load(msgspec.structs.replace(plan, seconds=asked.seconds))
+        rss_mb = max(_rss_mb(pid) for pid in [process.pid, *_children(process.pid)])
     finally:
         process.terminate()
         process.wait(timeout=60)
     say("checking the books")
     books = asyncio.run(_books(settings, dsn))
     facts = asyncio.run(_facts(dsn))
-    return _figures(together, alone, many, single, connections, seconds, rss_mb, before, facts, books)
+    return _figures(asked, together, alone, many, single, rss_mb, before, facts, books)
 
 
 def _figures(
+    asked: Asked,
     together: Result,
     alone: Result,
     many: tuple[int, int],
     single: tuple[int, int],
-    connections: int,
-    seconds: int,
     rss_mb: int,
     before: int,
     facts: dict[str, str],
@@ -164,8 +172,9 @@ def _figures(
         ratio=_hundredths(pairs_per_s, many[0]),
         p50_ms=_hundredths(_percentile(taken, 50), 1000),
         p99_ms=_hundredths(_percentile(taken, 99), 1000),
-        connections=connections,
-        seconds=seconds,
+        connections=asked.connections,
+        processes=asked.processes,
+        seconds=asked.seconds,
         single_p50_ms=_hundredths(single_us, 1000),
         pgbench_single_ms=_hundredths(single[1], 1000),
         single_ratio=_hundredths(single_us, single[1]),
@@ -257,11 +266,12 @@ async def _one_pair(program: Program, lane: int, number: int, customer: Customer
     await submit(lane, confirm, caller="history", owner_id=owner_id, request_id="history", key=str(uuid4()))
 
 
-def _start_server(settings: Settings, home: Path) -> "subprocess.Popen[bytes]":
+def _start_server(settings: Settings, home: Path, processes: int) -> "subprocess.Popen[bytes]":
     environ = {
         "DATABASE_URL": settings.database_url,
         "DESK_HOME": str(home),
         "DESK_PORT": str(settings.port),
+        "DESK_PROCESSES": str(processes),
         "DESK_LOG_LEVEL": "warning",
     }
     return subprocess.Popen([sys.executable, "-m", "otcdesk", "serve"], env=environ)
@@ -295,6 +305,12 @@ def _rss_mb(pid: int) -> int:
     status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
     found = re.search(r"VmRSS:\s+(\d+) kB", status)
     return int(found[1]) // 1024 if found else 0
+
+
+def _children(pid: int) -> list[int]:
+    """Return the processes that a supervisor started."""
+    found = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
+    return [int(child) for child in found.split()]
 
 
 async def _books(settings: Settings, dsn: str) -> str:

@@ -5,6 +5,7 @@ hangs up before its batch is taken withdraws its command; after that the command
 """
 
 import asyncio
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -57,12 +58,30 @@ class Engine:
         owner_id: UUID,
         request_id: str,
         key: str | None = None,
+        arrived_at: datetime | None = None,
     ) -> Any:
         """Carry a command out in its lane; returns its reply.
 
-        `caller` is the credential as the audit chain names it, `owner_id` the tenant (or the desk) it acts for. Raises
-        the refusal of the action, or KEY_IN_FLIGHT, KEY_REUSED, OVERLOADED, STOPPING, UNAVAILABLE, CRASHED.
+        `caller` is the credential as the audit chain names it, `owner_id` the tenant (or the desk) it acts for,
+        `arrived_at` when it came if that was not now and here. Raises the refusal of the action, or KEY_IN_FLIGHT,
+        KEY_REUSED, OVERLOADED, STOPPING, UNAVAILABLE, CRASHED.
         """
+        return await self.put(
+            lane, command, caller=caller, owner_id=owner_id, request_id=request_id, key=key, arrived_at=arrived_at
+        )
+
+    def put(
+        self,
+        lane: int,
+        command: Command,
+        *,
+        caller: str,
+        owner_id: UUID,
+        request_id: str,
+        key: str | None = None,
+        arrived_at: datetime | None = None,
+    ) -> "asyncio.Future[Reply]":
+        """Let a command wait its turn; returns what will be its reply. As `submit`, for whoever waits for many."""
         if self.stopping:
             raise Refusal(Code.STOPPING, retry_after_seconds=1)
         verb = self.catalogue[type(command)]
@@ -73,7 +92,7 @@ class Engine:
             owner_id=owner_id,
             key=key if verb.policy.scope is not None else None,
             fingerprint=fingerprint(command) if key is not None and verb.policy.compares_body else None,
-            arrived_at=self.clock.now(),
+            arrived_at=arrived_at or self.clock.now(),
             command_id=self.clock.new_id(),
             request_id=request_id,
             future=asyncio.get_running_loop().create_future(),
@@ -85,8 +104,7 @@ class Engine:
         except Refusal:
             ticket.future.cancel()  # which frees its key
             raise
-        reply: Reply = await ticket.future
-        return reply
+        return ticket.future
 
     def _reserve(self, lane: int, ticket: Ticket) -> None:
         space = (lane, ticket.owner_id, ticket.verb.policy.scope, ticket.key or "")
