@@ -21,7 +21,7 @@ from tests.support.desk import FA1, WA1, A
 CODEC = wire.Codec(CATALOGUE)
 NOW = datetime(2021, 3, 1, 9, 0, 0, 123456, tzinfo=UTC)
 
-EVERYTHING = [*CATALOGUE, *{verb.reply for verb in CATALOGUE.values()}]
+EVERYTHING = [*CATALOGUE, *dict.fromkeys(verb.reply for verb in CATALOGUE.values())]
 
 
 class Sample:
