@@ -33,7 +33,7 @@ _COLLECTED_AFTER = 50_000
 #: A connection that is accepted is opened in one turn of the loop, read in the next, and its request begins in a third.
 _TURNS_TO_READ = 4
 
-#: Worlds come and go slowly, and what is kept of one that went is only memory.
+#: Worlds and the holders of claims go slowly, and what is kept of those that went is only room.
 _FORGET_PERIOD_MS = 10_000
 
 #: Others tell what this process says of its present, so it must not be older than anybody minds.
@@ -79,9 +79,15 @@ async def workers(program: Program) -> AsyncIterator[None]:
     async def settle() -> bool:
         return leadership.leads and await program.settlement.settle_waiting()
 
+    async def forget() -> bool:
+        if leadership.leads:
+            await program.settlement.forget_ended()
+        return False
+
     loops = [
         Loop("deadlines", record, period_ms=settings.deadlines_period_ms),
         Loop("settlement", settle, period_ms=settings.settlement_period_ms),
+        Loop("leases", forget, period_ms=_FORGET_PERIOD_MS),
     ]
     stop = asyncio.Event()
     source = price_source_from(price_feed_settings(settings), program.desk.clock)

@@ -68,6 +68,11 @@ class Settlement:
         await asyncio.wait({self.start(lane, order)}, timeout=within_ms / 1000)
         return await self.desk.order(lane, order.id) or order
 
+    async def forget_ended(self) -> int:
+        """Drop claims that died with their holders and that nobody needs; returns how many there were."""
+        dropped: int = await self.reads.value("leases", "forget_ended", self.desk.clock.now())
+        return dropped
+
     async def stop(self) -> None:
         """Wait for the calls that are under way; what they leave undone is repeated by whoever claims it next."""
         if self._working:

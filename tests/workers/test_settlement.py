@@ -154,6 +154,24 @@ async def test_a_worker_that_died_is_replaced_when_its_claim_runs_out(lane: Lane
         assert len(rail.asked) == 1
 
 
+async def test_claims_that_died_with_their_holder_are_forgotten_once_nobody_needs_them(
+    lane: Lane, tmp_path: Path
+) -> None:
+    clock = lane.clock
+    assert isinstance(clock, SteeredClock)
+    async with opened(lane, tmp_path) as program:
+        script(program, RailUnknown("no word"))
+        settlement = program.settlement
+        order = await approved(program, lane)
+        await settlement.outcome(lane.number, order, 5_000)  # its claim is kept, for a second attempt
+        dead = Settlement(program.desk, "a process that died", program.desk.reads)
+        assert await dead._claim(lane.number, "a leg that has ended") == 1
+        assert (await settlement.forget_ended(), await leases(lane.dsn, lane)) == (0, 2)
+        clock.advance(seconds=3_600)
+        assert (await settlement.forget_ended(), await leases(lane.dsn, lane)) == (1, 1)
+        assert await dead._claim(lane.number, order.rail_reference or "") == 2
+
+
 async def test_an_outcome_that_is_known_already_changes_nothing(lane: Lane, tmp_path: Path) -> None:
     """The process dies after its outcome was recorded and before the claim was given back: the leg is asked again."""
     async with opened(lane, tmp_path) as program:

@@ -14,3 +14,14 @@ update leases set held_until = $4 where lane = $1 and item = $2 and holder = $3 
 -- name: give_back
 -- End a claim whose outcome is recorded.
 delete from leases where lane = $1 and item = $2 and holder = $3
+
+-- name: forget_ended
+-- Drop claims that ran out on items that no order waits for: whoever held them died after the outcome was recorded.
+with dropped as (
+    delete from leases as l
+    where l.held_until < $1 and not exists (
+        select from orders as o where o.lane = l.lane and o.waits_for is not null and o.rail_reference = l.item
+    )
+    returning 1
+)
+select count(*) from dropped
