@@ -58,7 +58,7 @@ listen_addresses = ''
 unix_socket_directories = '{sockets}'
 unix_socket_permissions = 0700
 password_encryption = 'scram-sha-256'
-max_connections = 100
+max_connections = 400
 
 # fsync, synchronous_commit and full_page_writes stay on. wal_compression stays off: the wheel's PostgreSQL is
 # built without lz4 and zstd.

@@ -77,7 +77,12 @@ class ThrowAwayCluster:
         )
 
     def _launch(self) -> None:
-        settings = {"listen_addresses": "", "unix_socket_directories": str(self.folder), "logging_collector": "off"}
+        settings = {
+            "listen_addresses": "",
+            "max_connections": "400",
+            "unix_socket_directories": str(self.folder),
+            "logging_collector": "off",
+        }
         with (self.folder / "server.log").open("wb") as log:
             self._server = subprocess.Popen(
                 [
