@@ -94,7 +94,7 @@ def clear(folder: Path, process: int, figures: frozenset[str]) -> None:
 def _mapped(path: Path) -> mmap.mmap:
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        os.ftruncate(handle, CELLS_MAX * _CELL_BYTES)
+        os.posix_fallocate(handle, 0, CELLS_MAX * _CELL_BYTES)  # a full disk is told now, not by a signal at a store
         return mmap.mmap(handle, CELLS_MAX * _CELL_BYTES)
     finally:
         os.close(handle)

@@ -82,6 +82,10 @@ def write_private(path: Path, text: str, *, replace: bool = True) -> None:
         file.write(text.encode())
 
 
+#: What file systems without hard links say.
+_NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS})
+
+
 @contextmanager
 def private_file(path: Path, *, replace: bool) -> Iterator[IO[bytes]]:
     """Give a draft to write to, which on a good end is synced to disk and gets its name; else nothing is left of it.
@@ -101,16 +105,37 @@ def private_file(path: Path, *, replace: bool) -> Iterator[IO[bytes]]:
         with os.fdopen(descriptor, "wb") as file:
             yield file
             file.flush()
+            if replace and path.exists():
+                _keep_owner(file.fileno(), path)
             os.fsync(file.fileno())
         if replace:
             draft.replace(path)
         else:
-            os.link(draft, path)  # unlike a rename it fails if somebody was faster
-            draft.unlink()
+            _name(draft, path)
     except BaseException:
         draft.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+def _name(draft: Path, path: Path) -> None:
+    """Give a draft its name unless that is taken: unlike a rename, a link fails if somebody was faster."""
+    try:
+        os.link(draft, path)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))  # the name is ours, and so may be replaced
+        draft.replace(path)
+    else:
+        draft.unlink()
+
+
+def _keep_owner(descriptor: int, path: Path) -> None:
+    """Let a file that replaces another belong to the same user: root must not take a key from who reads it."""
+    before, now = path.stat(), os.fstat(descriptor)
+    if (before.st_uid, before.st_gid) != (now.st_uid, now.st_gid):
+        os.fchown(descriptor, before.st_uid, before.st_gid)
 
 
 def sync_folder(path: Path) -> None:

@@ -45,6 +45,8 @@ _WELL_AFTER_NS = 60_000_000_000
 _FIRST_PAUSE_NS = 100_000_000
 _PAUSE_NS_MAX = 10_000_000_000
 
+_KILL_AGAIN_NS = 1_000_000_000
+
 #: A process whose channel has ended is gone, or will be in a moment.
 _GONE_SECONDS = 5
 
@@ -115,6 +117,7 @@ class Supervisor:
                 if self._kill_ns is not None and time.monotonic_ns() >= self._kill_ns:
                     log.warning("server_processes_killed")
                     self._signal_all(signal.SIGKILL)
+                    self._kill_ns = time.monotonic_ns() + _KILL_AGAIN_NS  # not at once: it may wait for a disk
         return self.code
 
     # -- signals ---------------------------------------------------------------------------------------------------

@@ -1,5 +1,7 @@
 """Keys are made once, kept as they are, readable by their owner alone, and never made anew over books they prove."""
 
+import errno
+import os
 import re
 import stat
 from concurrent.futures import ThreadPoolExecutor
@@ -59,3 +61,23 @@ def test_keys_are_told_apart_by_fingerprints_that_do_not_hold_them() -> None:
     assert len(set(prints)) == 50
     assert all(re.fullmatch("[0-9a-f]{16}", text) for text in prints)
     assert (bytes(32)).hex()[:16] not in prints
+
+
+@pytest.mark.parametrize("taken", [False, True])
+def test_a_file_gets_its_name_where_there_are_no_links(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, taken: bool
+) -> None:
+    def no_links(source: Path, name: Path) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted", str(source), None, str(name))
+
+    monkeypatch.setattr(os, "link", no_links)
+    path = tmp_path / "file"
+    if taken:
+        with pytest.raises(FileExistsError), private_file(path, replace=False):
+            path.write_text("somebody was faster")
+        assert path.read_text() == "somebody was faster"
+    else:
+        with private_file(path, replace=False) as file:
+            file.write(b"ours")
+        assert path.read_bytes() == b"ours"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file"]

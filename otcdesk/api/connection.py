@@ -26,6 +26,10 @@ Serve = Callable[[Request], Awaitable[Answer]]
 #: How many requests may be sent ahead of their answers before the connection is not read any more.
 _AHEAD_MAX = 16
 
+#: The parser gets so many bytes at once: a request has at least 18, and each becomes a thousand bytes of ours.
+_PIECE_BYTES = 4_096
+
+_CRASHED = Answer(500, {"error": {"code": "INTERNAL_ERROR", "message": "Something broke."}})
 _FORWARDED_FOR = b"x-forwarded-for"
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -60,7 +64,7 @@ class Connection(asyncio.Protocol):
         self._open: set[Any] = server_state.connections
         self._tasks: set[asyncio.Task[None]] = server_state.tasks
         self._loop = asyncio.get_running_loop()
-        self._parser = httptools.HttpRequestParser(self)
+        self._parser: Any = httptools.HttpRequestParser(self)
         self._transport: Any = None
         self._peer = ""
         self._url = b""
@@ -69,10 +73,12 @@ class Connection(asyncio.Protocol):
         self._in_head = True
         self._coming: Request | None = None
         self._ahead: deque[Request] = deque()
+        self._unread = b""
+        self._paused = False
         self._task: asyncio.Task[None] | None = None
         self._last: bytes | None = None
         self._writable = asyncio.Event()
-        self._since = 0.0
+        self._since = self._stalled_since = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
     # -- what the transport says -----------------------------------------------------------------------------------
@@ -95,11 +101,14 @@ class Connection(asyncio.Protocol):
             self._timer.cancel()
         self._break_off()
         self._ahead.clear()
+        self._unread, self._headers = b"", {}
+        self._parser = None  # it knows our methods: without this only the collector would ever free us
         self._writable.set()
 
     def pause_writing(self) -> None:
         """The client does not read its answers: the next request waits until it does."""
         self._writable.clear()
+        self._stalled_since = self._loop.time()
 
     def resume_writing(self) -> None:
         """The client reads again."""
@@ -112,7 +121,20 @@ class Connection(asyncio.Protocol):
         return self._task is not None
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes; past the bound of a head it is 431, and what is not HTTP is 400."""
+        """Take bytes, and read them as far as not too many requests wait for their answers."""
+        self._unread = self._unread + data if self._unread else data
+        self._read_on()
+
+    def _read_on(self) -> None:
+        while self._unread and len(self._ahead) < _AHEAD_MAX:
+            piece, self._unread = self._unread[:_PIECE_BYTES], self._unread[_PIECE_BYTES:]
+            self._read(piece)
+        if self._paused != bool(self._unread):
+            self._paused = bool(self._unread)
+            (self._transport.pause_reading if self._paused else self._transport.resume_reading)()
+
+    def _read(self, data: bytes) -> None:
+        """Read bytes; past the bound of a head it is 431, and what is not HTTP is 400."""
         if self._last is not None and self._coming is None:
             return
         if self._in_head and not self._head_bytes:
@@ -122,8 +144,9 @@ class Connection(asyncio.Protocol):
         except httptools.HttpParserUpgrade:  # the answer is plain HTTP, and then there is nothing more to say
             self._close_after(b"")
         except httptools.HttpParserError:
+            answered = self._coming is not None and self._coming.taken and self._task is None
             self._break_off()
-            self._close_after(_refusal(HTTPStatus.BAD_REQUEST))
+            self._close_after(b"" if answered else _refusal(HTTPStatus.BAD_REQUEST))
         request = self._coming
         if request is not None:
             self._take(request)  # whoever may not ask is told before its body is here
@@ -154,6 +177,8 @@ class Connection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep a header; a repeated one keeps its first value, but each proxy adds a line of its own."""
+        if not self._in_head:  # what follows a body was not there when the request was looked at (RFC 9110, 6.5.1)
+            return
         name = name.lower()
         if name not in self._headers:
             self._headers[name] = value
@@ -173,7 +198,7 @@ class Connection(asyncio.Protocol):
             keep_alive=self._parser.should_keep_alive() and self._parser.get_http_version() != "1.0",
             body_bytes_max=self._limits.body_bytes,
         )
-        if b"expect" in self._headers and self._headers[b"expect"].lower() == b"100-continue":
+        if self._headers.get(b"expect", b"").lower() == b"100-continue" and self._parser.get_http_version() != "1.0":
             self._coming.on_waiting = self._continue
 
     def on_body(self, body: bytes) -> None:
@@ -201,8 +226,6 @@ class Connection(asyncio.Protocol):
             self._start(request)
             return
         self._ahead.append(request)
-        if len(self._ahead) >= _AHEAD_MAX:
-            self._transport.pause_reading()
 
     def _start(self, request: Request) -> None:
         task = self._task = self._loop.create_task(self._answer(request))
@@ -212,33 +235,39 @@ class Connection(asyncio.Protocol):
     async def _answer(self, request: Request) -> None:
         try:
             answer = await self._serve(request)
+            more = self._last is None or bool(self._last) or bool(self._ahead)
+            keep_alive = more and self._may_go_on(request)
+            said = answer_bytes(answer, request, keep_alive=keep_alive)
         except ClientGone:
-            self._next(keep_alive=False)
+            self._next(keep_alive=True)
             return
         except Exception:
             log.exception("request_crashed", request_id=request.id, method=request.method, path=request.path)
-            answer = Answer(500, {"error": {"code": "INTERNAL_ERROR", "message": "Something broke."}})
+            keep_alive, said = False, answer_bytes(_CRASHED, request, keep_alive=False)
         request.drop_body()
-        keep_alive = request.keep_alive and (self._last is None or bool(self._ahead))
         if not self._transport.is_closing():
-            self._transport.write(answer_bytes(answer, request, keep_alive=keep_alive))
+            self._transport.write(said)
         if not self._writable.is_set():
             await self._writable.wait()
         self._next(keep_alive=keep_alive)
 
+    def _may_go_on(self, request: Request) -> bool:
+        """Tell whether another request may follow: not when nobody knows whether a body will come before it."""
+        held_back = request is self._coming and request.on_waiting == self._continue and not request.waited
+        return request.keep_alive and not held_back
+
     def _next(self, *, keep_alive: bool) -> None:
-        """Go on to the request after the one that was just answered, if the client wants another and sent it."""
+        """Go on to the next request, unless the answer just given was the last or no other will come."""
         self._task = None
         self._since = self._loop.time()
-        if not keep_alive:
+        if keep_alive and self._ahead:
+            self._start(self._ahead.popleft())
+            self._read_on()
+        elif not keep_alive or self._last is not None:
             self._ahead.clear()
-            if self._last and not self._transport.is_closing():
+            if keep_alive and self._last and not self._transport.is_closing():
                 self._transport.write(self._last)
             self._transport.close()
-        elif self._ahead:
-            if len(self._ahead) == _AHEAD_MAX:
-                self._transport.resume_reading()
-            self._start(self._ahead.popleft())
 
     def _break_off(self) -> None:
         """Know that the request that is coming in will never be whole."""
@@ -251,7 +280,7 @@ class Connection(asyncio.Protocol):
         if self._last is None:
             self._last = last
         if self._task is None:
-            self._next(keep_alive=False)
+            self._next(keep_alive=True)
 
     def _continue(self) -> None:
         """Tell a client to send the body that it announced."""
@@ -259,15 +288,21 @@ class Connection(asyncio.Protocol):
             self._transport.write(_CONTINUE)
 
     def _look_at_the_clock(self) -> None:
-        """Hang up on a client that has been silent, or has been sending one request, for too long."""
-        limits = self._limits
-        most = limits.idle_seconds if self._in_head and not self._head_bytes else limits.request_seconds
-        left = self._since + most - self._loop.time()
-        if self._task is None and left <= 0:
-            self._transport.close()
-            return
-        soon = min(max(left, 1), limits.request_seconds)
-        self._timer = self._loop.call_later(soon, self._look_at_the_clock)
+        """Hang up on a client that is silent, sends one request, or leaves its answers unread, for too long."""
+        limits, now = self._limits, self._loop.time()
+        if not self._writable.is_set():
+            left = self._stalled_since + limits.request_seconds - now
+        elif self._task is not None:
+            left = limits.request_seconds
+        elif self._in_head and not self._head_bytes:
+            left = self._since + limits.idle_seconds - now
+        else:
+            left = self._since + limits.request_seconds - now
+        if left <= 0:
+            self._transport.abort()  # a close would wait for who does not read
+        else:
+            soon = min(max(left, 1), limits.request_seconds)
+            self._timer = self._loop.call_later(soon, self._look_at_the_clock)
 
     def shutdown(self) -> None:
         """Stop after the answer that is under way; uvicorn calls this when it stops."""

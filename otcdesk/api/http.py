@@ -57,6 +57,7 @@ class Request:
         "query_string",
         "route",
         "taken",
+        "waited",
     )
 
     def __init__(
@@ -82,7 +83,8 @@ class Request:
         self.route = "none"
         #: Told when the server begins to wait for the body.
         self.on_waiting: Callable[[], None] = _nobody_listens
-        self.taken = False
+        #: Whether somebody serves it, and whether whoever does has begun to wait for the body.
+        self.taken = self.waited = False
         self._headers = headers
         self._kept_max = body_bytes_max
         self._body = b""
@@ -126,6 +128,7 @@ class Request:
 
     async def _wait(self, seconds_max: int) -> None:
         self._arrived = asyncio.Event()
+        self.waited = True
         self.on_waiting()
         if self._broken_off:
             return

@@ -42,8 +42,7 @@ class SharedCounts:
         """Open the file, making it at its first use; what is in it is believed, since only this user may write it."""
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            if os.fstat(self._file).st_size < _FILE_BYTES:
-                os.ftruncate(self._file, _FILE_BYTES)
+            os.posix_fallocate(self._file, 0, _FILE_BYTES)  # a full disk is told now, not by a signal at a store
             self._memory = mmap.mmap(self._file, _FILE_BYTES)
         except BaseException:
             os.close(self._file)

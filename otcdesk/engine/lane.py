@@ -111,9 +111,12 @@ class LaneWriter:
         started_ns = time.perf_counter_ns()
         try:
             answers: Sequence[Answer] = await self._carry(tickets)
-        except (StoreDown, CommitUnknown) as error:
+        except StoreDown as error:
             log.warning("store_down", lane=self.lane, error=repr(error), commands=len(tickets))
             answers = [Refusal(Code.UNAVAILABLE, retry_after_seconds=1)] * len(tickets)
+        except CommitUnknown as error:
+            log.warning("store_down", lane=self.lane, error=repr(error), commands=len(tickets))
+            answers = [_unknown(ticket) for ticket in tickets]
         except BadData as error:
             await self._answer_split(tickets, error)
             return
@@ -289,6 +292,14 @@ def _noted(notes: list[Any]) -> str:
 
 def _key(row: Noun) -> RowKey:
     return type(row), row.key
+
+
+def _unknown(ticket: Ticket) -> Refusal:
+    """Say that a command may have been carried out; only one with a key is told to try again, because it acts once."""
+    sentence = "It is not known whether this was carried out."
+    if ticket.key is None:
+        return Refusal(Code.UNAVAILABLE, sentence)
+    return Refusal(Code.UNAVAILABLE, sentence, retry_after_seconds=1)
 
 
 def _told(ticket: Ticket, answer: Answer) -> tuple[str, str]:

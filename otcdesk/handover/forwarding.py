@@ -124,7 +124,8 @@ class Link(asyncio.Protocol):
         self._open = False
         if self._timer is not None:
             self._timer.cancel()
-        if not self.greeted.done():
+        was_in_use = self.greeted.done()
+        if not was_in_use:
             self.greeted.set_result(False)
         never_sent = {number for number, _ in self._unsent}
         self._unsent.clear()
@@ -138,7 +139,8 @@ class Link(asyncio.Protocol):
             log.warning("leader_lost", commands=outcomes.total())
             self.watch(outcomes, 0)
         self.ended.set_result(None)
-        self.on_end()
+        if was_in_use:  # who never greeted us would not do so at once either: the next period is soon enough
+            self.on_end()
 
     def pause_writing(self) -> None:
         """The leader does not read: let callers know."""

@@ -101,7 +101,7 @@ class Handover:
             except LeaderLost:
                 if key is None or self.engine.catalogue[type(command)].policy.scope is None:
                     sentence = "It is not known whether this was carried out."
-                    raise Refusal(Code.UNAVAILABLE, sentence, retry_after_seconds=1) from None
+                    raise Refusal(Code.UNAVAILABLE, sentence) from None  # nobody is told to repeat it
         if stands_by and not self.leadership.leads:
             raise Refusal(Code.UNAVAILABLE, "This server stands by.", retry_after_seconds=1)
         return await self.engine.submit(

@@ -149,11 +149,11 @@ def _parts(items: list[bytes]) -> Iterator[list[msgspec.Raw]]:
     part: list[msgspec.Raw] = []
     size = 0
     for item in items:
-        part.append(msgspec.Raw(item))
-        size += len(item)
-        if size >= FRAME_BYTES_ENOUGH:
+        if part and size + len(item) > FRAME_BYTES_ENOUGH:
             yield part
             part, size = [], 0
+        part.append(msgspec.Raw(item))
+        size += len(item)
     if part:
         yield part
 

@@ -75,7 +75,7 @@ async def back_up(
             await refuse_empty(connection)
             manifest = await _described(connection, audit_key)
             snapshot = await connection.fetchval(queries("backup")["snapshot"])
-            chosen = tools or tools_for(manifest.postgres_major)
+            chosen = tools or tools_for(manifest.postgres_major, dsn=dsn)
             archive.write(_header(DUMP, 0))
             digest, size = hashlib.sha256(), 0
             async with running(

@@ -63,7 +63,7 @@ async def restore(
     connection: Any = await asyncpg.connect(dsn)
     try:
         server = await connection.fetchrow(queries("backup")["server"])
-        chosen = tools or tools_for(max(server["major"], backup.manifest.dump_major))
+        chosen = tools or tools_for(max(server["major"], backup.manifest.dump_major), dsn=dsn)
         async with _prepared(connection, backup.manifest, server):
             await _bring_in(dsn, backup, tools=chosen, server_major=server["major"])
         counts = _differing(backup.manifest.rows, await counted(connection))
@@ -139,8 +139,9 @@ async def _prepared(connection: Any, manifest: Manifest, server: Any) -> AsyncIt
     await connection.execute(statements["mark"])
     try:
         yield
-    except BaseException:
-        # If the commit got through all the same, or the server cannot be asked, the mark stays.
+    except DatabaseUnusable:
+        # If the commit got through all the same, or the server cannot be asked, or we were broken off while it may be
+        # under way, the mark stays.
         with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
             if not await connection.fetch(statements["contents"]):
                 await connection.execute(statements["unmark"])
@@ -181,10 +182,12 @@ async def _bring_in(dsn: str, backup: Backup, *, tools: Tools, server_major: int
 
 
 async def _feed(content: Iterator[bytes], into: asyncio.StreamWriter) -> None:
-    with suppress(ConnectionError):  # pg_restore ended: it says why
-        for chunk in content:
-            await _send(into, chunk)
-    into.close()
+    try:
+        with suppress(ConnectionError):  # pg_restore ended: it says why
+            for chunk in content:
+                await _send(into, chunk)
+    finally:
+        into.close()  # whatever became of the file, pg_restore must not wait for more of it
 
 
 async def _send(into: asyncio.StreamWriter, content: bytes) -> None:

@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import IO
+from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
@@ -24,6 +25,8 @@ from otcdesk.storage.embedded_places import wheel_installs
 
 #: Where distributions put the programs of each major version.
 _FOLDERS = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/opt/homebrew/opt/postgresql@*/bin")
+
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 _NEEDED = ("pg_dump", "pg_restore", "psql")
 
@@ -37,15 +40,31 @@ class Tools(msgspec.Struct, frozen=True, kw_only=True):
 
 def installed_binaries() -> list[Path]:
     """Return every folder of PostgreSQL programs on this machine, those of the embedded server's package last."""
-    found = [folder for pattern in _FOLDERS for folder in sorted(Path("/").glob(pattern.removeprefix("/")))]
-    return [*found, *wheel_installs()]
+    return [*distribution_binaries(), *wheel_installs()]
 
 
-def tools_for(major_min: int, *, among: Iterable[Path] | None = None) -> Tools:
-    """Return the oldest programs of at least this major version; raises DatabaseUnusable if there are none."""
+def distribution_binaries() -> list[Path]:
+    """Return the folders of the PostgreSQL programs that distributions' packages put on this machine."""
+    return [folder for pattern in _FOLDERS for folder in sorted(Path("/").glob(pattern.removeprefix("/")))]
+
+
+def over_network(dsn: str) -> bool:
+    """Tell whether a database is reached over a network, where what travels must be encrypted."""
+    parts = urlsplit(dsn)
+    host = parts.hostname or "".join(parse_qs(parts.query).get("host", []))
+    return bool(host) and not host.startswith("/") and host not in _LOOPBACK
+
+
+def tools_for(major_min: int, *, dsn: str = "", among: Iterable[Path] | None = None) -> Tools:
+    """Return the oldest programs of at least this major version; raises DatabaseUnusable if there are none.
+
+    Those of the embedded server's package are built without TLS, so a database across a network gets none of them.
+    """
+    if among is None:
+        among = distribution_binaries() if over_network(dsn) else installed_binaries()
     fitting = [
         Tools(folder=folder, major=major)
-        for folder in (installed_binaries() if among is None else among)
+        for folder in among
         if all(os.access(folder / name, os.X_OK) for name in _NEEDED)
         and (major := version_of(folder / "pg_dump")) is not None
         and major >= major_min

@@ -60,6 +60,15 @@ def test_requests_that_are_sent_ahead_are_answered_in_turn(world: World) -> None
     assert [answer.headers["x-request-id"] for answer in answers] == ids
 
 
+def test_very_many_tiny_requests_at_once_are_all_answered(server: DeskServer) -> None:
+    ids = [f"request-{number:04}" for number in range(2_000)]
+    with wired(server) as wire:
+        wire.send(*(f"GET /x HTTP/1.1\r\nx-request-id:{one}\r\n\r\n".encode() for one in ids))
+        answers = [wire.answer() for _ in ids]
+    assert {answer.status for answer in answers} == {404}
+    assert [answer.headers["x-request-id"] for answer in answers] == ids
+
+
 def test_a_request_that_comes_byte_by_byte_is_one_request(world: World) -> None:
     with wired(world.server) as wire:
         for byte in quote(world):
@@ -110,7 +119,7 @@ def test_a_client_that_waits_for_leave_to_send_its_body_gets_it(world: World) ->
 
 
 def test_who_may_not_ask_is_told_before_his_body_is_here(world: World) -> None:
-    head = quote(world, "Content-Length: 60000", "Expect: 100-continue", body=b"")
+    head = quote(world, "Content-Length: 60000", body=b"")
     with wired(world.server) as wire:
         wire.send(head.replace(world.keys["KA"].encode(), b"sk_test_nobody"))
         assert wire.answer().status == 401
@@ -130,7 +139,40 @@ def test_a_body_that_stops_being_http_is_refused(world: World, rest: bytes) -> N
 def test_what_stops_being_http_after_good_requests_is_refused_after_their_answers(world: World) -> None:
     with wired(world.server) as wire:
         wire.send(quote(world), quote(world), b"\x00\x01\x02\r\n\r\n")
-        assert [wire.answer().status for _ in range(3)] == [200, 200, 400]
+        answers = [wire.answer() for _ in range(3)]
+        assert wire.is_over()
+    assert [answer.status for answer in answers] == [200, 200, 400]
+    assert [answer.headers.get("connection") for answer in answers] == [None, None, "close"]
+
+
+def test_a_request_is_answered_once_whatever_comes_after_it(world: World) -> None:
+    head = quote(world, "Transfer-Encoding: chunked", body=b"").replace(world.keys["KA"].encode(), b"sk_test_nobody")
+    with wired(world.server) as wire:
+        wire.send(head)
+        assert wire.answer().status == 401
+        wire.send(b"ZZ\r\n")  # its body stops being HTTP after the answer
+        assert wire.is_over()
+    with wired(world.server) as wire:
+        wire.send(get("/healthz", "Connection: close"), get("/healthz"))
+        assert wire.answer().headers["connection"] == "close"
+        assert wire.is_over()
+
+
+def test_what_follows_a_body_is_no_header(world: World) -> None:
+    body = json.dumps(world.buy_body("1.00")).encode()
+    head = quote(world, "Transfer-Encoding: chunked", body=b"").replace(b"x-api-key", b"x-other-key")
+    trailer = f"x-api-key: {world.keys['KA']}\r\n".encode()
+    with wired(world.server) as wire:
+        wire.send(head, b"%x\r\n%b\r\n0\r\n" % (len(body), body), trailer, b"\r\n")
+        assert wire.answer().status == 401
+
+
+def test_a_body_that_is_held_back_from_who_may_not_ask_ends_the_connection(world: World) -> None:
+    head = quote(world, "Content-Length: 60000", "Expect: 100-continue", body=b"")
+    with wired(world.server) as wire:
+        wire.send(head.replace(world.keys["KA"].encode(), b"sk_test_nobody"))
+        answer = wire.answer()
+        assert (answer.status, answer.headers["connection"]) == (401, "close")
         assert wire.is_over()
 
 
@@ -153,6 +195,14 @@ def test_a_client_that_does_not_read_is_not_answered_without_end(world: World) -
         with pytest.raises(TimeoutError):  # the server stopped reading: what it would answer has nowhere to go
             wire.send(get("/openapi/exchanges.json") * 500_000)
     assert world.server.http.get("/healthz").status_code == 200
+
+
+def test_a_client_that_never_reads_is_cut_off(new_server: NewServer) -> None:
+    server = new_server(DESK_IDLE_SECONDS_MAX="1", DESK_BODY_SECONDS_MAX="1")
+    with wired(server) as wire:
+        wire.connection.settimeout(10)
+        with pytest.raises(ConnectionError):
+            wire.send(get("/openapi/exchanges.json") * 2_000_000)
 
 
 def test_silence_and_slowness_end_a_connection(new_server: NewServer) -> None:

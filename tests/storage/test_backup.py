@@ -19,7 +19,7 @@ from otcdesk.storage import backup as backups
 from otcdesk.storage.backup import Manifest, back_up, opened
 from otcdesk.storage.database import MIGRATION_LOCK, DatabaseUnusable, migrate
 from otcdesk.storage.restore import Restored, restore
-from otcdesk.storage.tools import Tools, installed_binaries, tools_for, version_of
+from otcdesk.storage.tools import Tools, installed_binaries, over_network, tools_for, version_of
 from otcdesk.storage.verify import ExportedHead, export_heads, key_fits, verify
 from tests.support.desk import AUDIT_KEY, FA1, WA1, A, make_engine, new_lane, submit
 from tests.support.populated import populated
@@ -456,3 +456,19 @@ async def test_a_key_fits_as_long_as_one_link_is_its_own(books: str) -> None:
     await connection.execute("update batches set notes = '[1]' where seq = 1")
     assert await key_fits(connection, AUDIT_KEY), "the newest link still shows it"
     await connection.close()
+
+
+@pytest.mark.parametrize(
+    "dsn, over",
+    [
+        ("postgresql://desk@db.example/desk", True),
+        ("postgresql://desk@10.0.0.1:5432/desk?sslmode=require", True),
+        ("postgresql://desk@/desk?host=db.example", True),
+        ("postgresql://desk@localhost/desk", False),
+        ("postgresql://desk@[::1]/desk", False),
+        ("postgresql://desk@/desk?host=%2Fvar%2Frun%2Fpostgresql", False),
+        ("postgresql:///desk", False),
+    ],
+)
+def test_programs_without_encryption_are_for_databases_of_this_machine(dsn: str, over: bool) -> None:
+    assert over_network(dsn) is over
