@@ -3,10 +3,16 @@
 import asyncpg
 
 from otcdesk.storage.leadership import Leadership
+from tests.support.waiting import until
 
 
 def leaders(*claimants: Leadership) -> tuple[bool, ...]:
     return tuple(claimant.leads for claimant in claimants)
+
+
+async def _leads(claimant: Leadership) -> bool:
+    await claimant.claim()
+    return claimant.leads
 
 
 async def test_one_leads_and_the_next_takes_over(fresh_dsn: str) -> None:
@@ -17,7 +23,7 @@ async def test_one_leads_and_the_next_takes_over(fresh_dsn: str) -> None:
     await one.claim()
     assert leaders(one, two) == (True, False)
     await one.resign()
-    await two.claim()
+    await until(lambda: _leads(two), "the database knows that the first has hung up")
     assert leaders(one, two) == (False, True)
     await two.resign()
 
@@ -40,7 +46,7 @@ async def test_a_leader_whose_connection_died_knows_it_at_its_next_claim(fresh_d
     await one.claim()
     assert leaders(one, two) == (False, True)
     await two.resign()
-    await one.claim()
+    await until(lambda: _leads(one), "the database knows that the second has hung up")
     assert leaders(one, two) == (True, False)
     await one.resign()
 
