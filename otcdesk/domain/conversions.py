@@ -168,15 +168,22 @@ def settles_at(terms: ConversionTerms, confirmed_at: datetime) -> datetime | Non
     return confirmed_at + timedelta(milliseconds=terms.debit_settles_after_ms)
 
 
+def event_name(move: str) -> str:
+    """Return how the event of a move of the machine is called."""
+    return f"{PRODUCT}.{move}"
+
+
 def event_of(order: Order, name: str, caller: str, detail: str | None = None) -> Event:
     """Return the event that records an order's latest change."""
     return Event(
         order_id=order.id,
         order_version=order.version,
         tenant_id=order.tenant_id,
-        name=f"{order.product}.{name}",
+        name=event_name(name),
         state=order.state,
         caller=caller,
         detail=detail,
         happened_at=order.updated_at,
+        rate=order.rate,
+        destination_units=order.destination_units,
     )

@@ -5,13 +5,21 @@ them. They are the order's audit trail, and what callbacks are made of.
 """
 
 from datetime import datetime
+from decimal import Decimal
 from uuid import UUID
+
+from msgspec import UNSET, UnsetType
 
 from otcdesk.domain.noun import Noun
 
 
 class Event(Noun, frozen=True, kw_only=True, gc=False):
-    """One change of one order: the event's name, the state it led to, and who caused it."""
+    """One change of one order: the event's name, the state and terms it led to, and who caused it.
+
+    With what never changes of an order, `state`, `rate` and `destination_units` (in its asset's smallest units) are all
+    that a callback says, so that it says the same whenever it is made. Events from before there were callbacks have
+    no terms.
+    """
 
     order_id: UUID
     order_version: int
@@ -21,6 +29,8 @@ class Event(Noun, frozen=True, kw_only=True, gc=False):
     caller: str
     detail: str | None = None
     happened_at: datetime
+    rate: Decimal | UnsetType | None = UNSET
+    destination_units: int | UnsetType | None = UNSET
 
     @property
     def key(self) -> tuple[UUID, int]:

@@ -1,5 +1,6 @@
 """What all nouns share: a noun is a frozen row of its lane's books, and a change is a new value."""
 
+from functools import cache
 from typing import Any, Self
 
 import msgspec
@@ -20,3 +21,19 @@ class Noun(msgspec.Struct, frozen=True, kw_only=True):
     def with_(self, **changes: Any) -> Self:
         """Return the same row with some fields changed."""
         return msgspec.structs.replace(self, **changes)
+
+
+def as_written(row: Noun) -> Noun:
+    """Return a row that was read as its batch wrote it.
+
+    A field that a kind got later is UNSET by default and always has a value in new rows. In rows from before the
+    database says null, where their batch said nothing.
+    """
+    late = _late_fields(type(row))
+    unsaid = {name: msgspec.UNSET for name in late if getattr(row, name) is None}
+    return row.with_(**unsaid) if unsaid else row
+
+
+@cache
+def _late_fields(noun: type[Noun]) -> tuple[str, ...]:
+    return tuple(field.name for field in msgspec.structs.fields(noun) if field.default is msgspec.UNSET)

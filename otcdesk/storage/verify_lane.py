@@ -28,6 +28,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from otcdesk.domain.noun import as_written
 from otcdesk.domain.registry import KINDS, Kind, pack_key
 from otcdesk.engine import chain
 from otcdesk.engine.store import Batch
@@ -273,7 +274,7 @@ class LaneReplay:
         except (msgspec.DecodeError, ValueError) as error:
             self._found(kind.name, shown(key), f"cannot be read: {error}")
             return None
-        return chain.digest(chain.encode_row(row))
+        return chain.digest(chain.encode_row(as_written(row)))
 
     async def _check_listed(self, kind: Kind, rows: dict[int, dict[bytes, tuple[bytes, str]]]) -> None:
         """Check that each row is listed by the batch that it names, with its digest."""

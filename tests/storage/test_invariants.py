@@ -236,6 +236,13 @@ BREACHES = [
     Breach(
         "order_has_its_events", "update orders set version = 2 where id = $1", _BUY.format(state="quoted"), "orders"
     ),
+    *(
+        Breach("last_event_has_the_terms", by, _BUY.format(state="completed"), "orders")
+        for by in (
+            "update orders set rate = rate + 1 where id = $1",
+            "update events set destination_units = 1 where order_id = $1",
+        )
+    ),
     Breach(
         "event_has_its_order",
         "delete from orders where id = $1",

@@ -49,6 +49,7 @@ _COLUMN = re.compile(
 )
 _CHECK = re.compile(r"constraint \w+ check \((.*)\),?")
 _ALTERED = re.compile(r"^alter table (?:only )?(\w+)", re.MULTILINE)
+_ADDED = re.compile(r"^alter table (\w+) add column (.*);$", re.MULTILINE)
 
 #: A NUL in a JSON text: an escape that is not itself escaped.
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
@@ -86,6 +87,9 @@ def _tables() -> dict[str, _Table]:
     folder = files("otcdesk.storage") / "migrations"
     text = "\n".join(file.read_text(encoding="utf-8") for file in sorted(folder.iterdir(), key=lambda file: file.name))
     bodies = dict(_TABLE.findall(text))
+    for name, column in _ADDED.findall(text):
+        bodies[name] += f"    {column}\n"
+    text = _ADDED.sub("", text)
     altered = {kind.name for kind in KINDS} & set(_ALTERED.findall(text))
     assert not altered, f"read here what a later migration makes of {altered}"
     return {kind.name: _table(kind, bodies[kind.name]) for kind in KINDS}

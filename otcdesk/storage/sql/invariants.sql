@@ -270,3 +270,13 @@ where ($1::integer is null or e.lane = $1)
     and not exists (
         select from orders as o where o.lane = e.lane and o.id = e.order_id and o.tenant_id = e.tenant_id
     )
+
+-- name: last_event_has_the_terms
+-- The last event of an order says the order's rate and what it brings; events from before there were callbacks do not.
+select o.lane, 'orders' as what, o.id::text as key,
+    'brings ' || o.destination_units || ' at ' || o.rate || ', but its last event says ' || e.destination_units
+    || ' at ' || e.rate as detail
+from orders as o
+join events as e on e.lane = o.lane and e.order_id = o.id and e.order_version = o.version
+where ($1::integer is null or o.lane = $1)
+    and (e.rate <> o.rate or e.destination_units <> o.destination_units)

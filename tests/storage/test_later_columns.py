@@ -1,0 +1,58 @@
+"""Rows from before their kind got a column are still what their batches wrote."""
+
+import asyncpg
+
+from otcdesk.actions.catalogue import CATALOGUE
+from otcdesk.actions.quote_conversion import OrderReply, QuoteBuy
+from otcdesk.domain.commands import Books, Command, Moment, Verb
+from otcdesk.domain.conversions import CANCEL, event_of, moved
+from otcdesk.domain.events import Event
+from otcdesk.domain.noun import as_written
+from otcdesk.domain.orders import Order
+from otcdesk.storage.verify import verify
+from tests.support.desk import AUDIT_KEY, FA1, WA1, A, make_engine, new_lane, submit
+
+
+class CancelAsBefore(Command, frozen=True, kw_only=True):
+    """Cancel an order and say of it what was said before there were callbacks."""
+
+    order: Order
+
+
+def cancel_as_before(command: CancelAsBefore, books: Books, moment: Moment) -> OrderReply:
+    books.want((Order, command.order.id))
+    order = moved(command.order, CANCEL, moment.now)
+    books.put(order)
+    said = event_of(order, CANCEL, moment.caller)
+    terms = {"rate", "destination_units"}
+    books.add(Event(**{name: getattr(said, name) for name in said.__struct_fields__ if name not in terms}))
+    return OrderReply(order=order)
+
+
+async def test_an_event_without_terms_verifies(fresh_dsn: str) -> None:
+    lane = await new_lane(fresh_dsn)
+    verbs: dict[type[Command], Verb] = {
+        **CATALOGUE,
+        CancelAsBefore: Verb(name="cancel", action=cancel_as_before, reply=OrderReply),
+    }
+    async with make_engine(fresh_dsn, clock=lane.clock, catalogue=verbs) as engine:
+        quote = QuoteBuy(source_account_id=FA1, destination_account_id=WA1, source_units=2_500)
+        order = (await submit(engine, lane.number, quote, owner_id=A)).order
+        await submit(engine, lane.number, CancelAsBefore(order=order))
+    assert (await verify(fresh_dsn, AUDIT_KEY)).findings == []
+    connection = await asyncpg.connect(fresh_dsn)
+    assert await connection.fetchval("select rate is null and destination_units is null from events")
+    await connection.execute("set session_replication_role = replica")
+    await connection.execute("update events set rate = 1")  # saying it later is a change like any other
+    await connection.close()
+    assert [finding.table for finding in (await verify(fresh_dsn, AUDIT_KEY)).findings] != []
+
+
+async def test_what_was_said_is_left_as_it_is(fresh_dsn: str) -> None:
+    lane = await new_lane(fresh_dsn)
+    async with make_engine(fresh_dsn, clock=lane.clock) as engine:
+        quote = QuoteBuy(source_account_id=FA1, destination_account_id=WA1, source_units=2_500)
+        order: Order = (await submit(engine, lane.number, quote, owner_id=A)).order
+    said = event_of(moved(order, CANCEL, order.updated_at), CANCEL, "test")
+    assert as_written(order) is order
+    assert as_written(said) is said
