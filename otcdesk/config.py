@@ -15,6 +15,9 @@ from msgspec import Meta
 _DATABASE_URL = "DATABASE_URL"
 _PREFIX = "DESK_"
 
+#: Whole seconds separated by commas, at most a hundred of them, none longer than 999,999.
+_SECONDS_LIST = r"^[0-9]{1,6}(,[0-9]{1,6}){0,99}$"
+
 
 class SettingsError(Exception):
     """A setting is unknown or out of bounds; the message says which and what it may be."""
@@ -55,6 +58,64 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     operator_requests_per_second: Annotated[
         int, Meta(ge=0, le=1_000_000, description="Requests per second and operator; 0: no limit.")
     ] = 0
+
+    webhooks_local: Annotated[
+        bool, Meta(description="Let webhooks go to this machine and without TLS; for sandboxes only.")
+    ] = False
+    webhooks_ca_file: Annotated[
+        str, Meta(description="PEM file of authorities to trust for webhooks beside the system's own.")
+    ] = ""
+    webhooks_timeout_ms: Annotated[
+        int, Meta(ge=100, le=60_000, description="Longest wait for a webhook's receiver, milliseconds.")
+    ] = 10_000
+    webhooks_period_ms: Annotated[
+        int, Meta(ge=10, le=60_000, description="Pause between two looks for webhooks to send, milliseconds.")
+    ] = 1_000
+    webhook_connections_max: Annotated[
+        int, Meta(ge=2, le=100, description="Most database connections for webhooks.")
+    ] = 4
+    webhooks_in_flight_max: Annotated[
+        int, Meta(ge=2, le=10_000, description="Most webhooks being sent at the same time.")
+    ] = 256
+    webhooks_in_flight_per_endpoint_max: Annotated[
+        int, Meta(ge=1, le=1_000, description="Most webhooks being sent to one subscription at the same time.")
+    ] = 32
+    webhooks_response_bytes_max: Annotated[
+        int, Meta(ge=0, le=65_536, description="How much of a receiver's answer is read and kept, bytes.")
+    ] = 2_048
+    webhooks_jitter_percent: Annotated[
+        int, Meta(ge=0, le=50, description="How far the pause before a retry may be longer than the schedule says.")
+    ] = 10
+    webhooks_retry_after_seconds_max: Annotated[
+        int, Meta(ge=1, le=604_800, description="Longest pause that a receiver's Retry-After may ask for, seconds.")
+    ] = 86_400
+    webhooks_disable_after_hours: Annotated[
+        int, Meta(ge=1, le=8_760, description="Hours of failures only after which a subscription is switched off.")
+    ] = 120
+    webhooks_overlap_hours: Annotated[
+        int, Meta(ge=0, le=8_760, description="Hours for which a replaced signing key signs beside the new one.")
+    ] = 24
+    webhooks_keep_days: Annotated[
+        int, Meta(ge=1, le=3_650, description="Days for which finished deliveries are kept.")
+    ] = 30
+    exchanges_retry_seconds: Annotated[
+        str, Meta(pattern=_SECONDS_LIST, description="Pauses before the retries of an exchanges webhook, seconds.")
+    ] = "60,300,1800,7200,21600"
+    exchanges_webhook_failures_max: Annotated[
+        int,
+        Meta(
+            ge=0, le=1_000_000, description="Failures in a row that switch an exchanges webhook off; 0: only time does."
+        ),
+    ] = 20
+    offers_retry_seconds: Annotated[
+        str, Meta(pattern=_SECONDS_LIST, description="Pauses before the retries of an offers webhook, seconds.")
+    ] = "1,2,4,8"
+    ramp_retry_seconds: Annotated[
+        str, Meta(pattern=_SECONDS_LIST, description="Pauses before the retries of a ramp webhook, seconds.")
+    ] = "10,60,300,1800,7200,21600,21600,21600"
+    standard_retry_seconds: Annotated[
+        str, Meta(pattern=_SECONDS_LIST, description="Pauses before the retries of a Standard Webhook, seconds.")
+    ] = "5,300,1800,7200,18000,36000,50400,72000,86400"
 
     body_bytes_max: Annotated[int, Meta(ge=1_024, le=16_777_216, description="Largest request body, bytes.")] = 65_536
     body_seconds_max: Annotated[int, Meta(ge=1, le=600, description="Longest time to wait for a body, seconds.")] = 30

@@ -77,6 +77,20 @@ class Code(Enum):
     PRICE_NOT_FOUND = ("The desk does not price this pair.",)
     OPENING_BALANCE_CHANGED = ("A world file may not change an opening balance that is already booked.",)
     DECLARATION_INVALID = ("The world file does not fit what is already declared.",)
+
+    # Webhooks.
+    SUBSCRIPTION_NOT_FOUND = ("There is no such webhook.",)
+    SUBSCRIPTION_URL_INVALID = ("A webhook's URL must be an https:// address without credentials or fragment.",)
+    SUBSCRIPTION_URL_FORBIDDEN = ("A webhook's URL must lead to a public address.",)
+    SUBSCRIPTION_URL_UNRESOLVED = ("The host of the webhook's URL cannot be found now.", True)
+    SUBSCRIPTION_URL_TAKEN = ("There is a webhook for this URL already.",)
+    SUBSCRIPTIONS_EXHAUSTED = ("There are as many webhooks as there may be; delete one first.",)
+    SUBSCRIPTION_INACTIVE = ("This webhook is switched off.",)
+    EVENT_TYPE_UNKNOWN = ("There is no such event type.",)
+    DELIVERY_NOT_FOUND = ("There is no such delivery.",)
+    DELIVERY_UNDER_WAY = ("This delivery is being attempted right now.", True)
+
+    # World files.
     WORLD_NOT_FOUND = ("There is no such world.",)
     WORLDS_EXHAUSTED = ("No more worlds may be made; delete one first.", True)
 
