@@ -1,0 +1,1 @@
+"""The offers dialect: white-label brokerage. So far its callbacks."""

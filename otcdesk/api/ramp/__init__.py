@@ -1,0 +1,1 @@
+"""The ramp dialect: sell crypto, pay out fiat. So far its callbacks."""

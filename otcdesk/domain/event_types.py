@@ -1,0 +1,128 @@
+"""The catalogue of what clients can be told: names, versions, who may see them, and what each is about.
+
+An event type is a fact (`conversion.completed`). Those of orders are found by the move that the order made; an entry of
+a tenant's cash account is an event of that account; what the desk tells its operator about itself is made where it
+happens. How a dialect says any of them is in its `callbacks.py`.
+"""
+
+from datetime import datetime
+from enum import Enum
+from uuid import UUID
+
+import msgspec
+
+from otcdesk.domain import conversions as c
+from otcdesk.domain.ledger import Account
+from otcdesk.domain.orders import Order
+
+
+class Subject(Enum):
+    """What an event is about; its version is that of the row."""
+
+    ORDER = "order"
+    ACCOUNT = "account"
+    SUBSCRIPTION = "webhook"
+
+
+class EventType(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of the catalogue; `version` rises when fields change their meaning. Tenants see only their own events."""
+
+    name: str
+    subject: Subject
+    meaning: str
+    version: int = 1
+    for_tenants: bool = True
+
+
+def _of_order(name: str, meaning: str) -> EventType:
+    return EventType(name=name, subject=Subject.ORDER, meaning=meaning)
+
+
+CONFIRMED = _of_order("conversion.confirmed", "The customer accepted the quote.")
+DEBIT_SETTLED = _of_order("conversion.debit_settled", "The customer's cash arrived; the order waits for approval.")
+DEBIT_FAILED = _of_order("conversion.debit_failed", "The customer's cash did not arrive.")
+REQUOTED = _of_order("conversion.requoted", "The operator gave a new rate; the customer must confirm again.")
+CANCELLED = _of_order("conversion.cancelled", "The customer cancelled.")
+EXPIRED = _of_order("conversion.expired", "The quote was not confirmed in time.")
+APPROVED = _of_order("conversion.approved", "The operator fixed the rate; the transfer is under way.")
+REJECTED = _of_order("conversion.rejected", "The operator rejected the order.")
+COLLECTED = _of_order("conversion.collected", "The customer's tokens were collected; its cash is being paid.")
+RAIL_REFUSED = _of_order("conversion.transfer_refused", "A transfer was refused and nothing moved.")
+RETURNING = _of_order("conversion.returning", "The cash could not be paid; the tokens go back.")
+COMPLETED = _of_order("conversion.completed", "Both sides have what they traded.")
+FAILED = _of_order("conversion.failed", "The tokens are back with the customer.")
+
+BALANCE_UPDATED = EventType(
+    name="account.balance_updated",
+    subject=Subject.ACCOUNT,
+    meaning="An entry changed the balance of a customer's cash account.",
+)
+WEBHOOK_TEST = EventType(
+    name="webhook.test", subject=Subject.SUBSCRIPTION, meaning="Somebody asked for it; nothing happened."
+)
+WEBHOOK_DISABLED = EventType(
+    name="webhook.disabled",
+    subject=Subject.SUBSCRIPTION,
+    meaning="A webhook was switched off because its receiver failed for too long, or said that it is gone.",
+    for_tenants=False,
+)
+
+#: Which type a conversion's move is, by the machine's event and the state that it led to.
+_CONVERSION_MOVES: dict[tuple[str, str], EventType] = {
+    (c.CONFIRM, c.DEBIT_PENDING): CONFIRMED,
+    (c.CONFIRM, c.PENDING_APPROVAL): CONFIRMED,
+    (c.DEBIT_SETTLED, c.PENDING_APPROVAL): DEBIT_SETTLED,
+    (c.DEBIT_FAILED, c.FAILED): DEBIT_FAILED,
+    (c.REQUOTE, c.REQUOTED): REQUOTED,
+    (c.CANCEL, c.CANCELLED): CANCELLED,
+    (c.EXPIRE, c.EXPIRED): EXPIRED,
+    (c.APPROVE, c.PAYING): APPROVED,
+    (c.APPROVE, c.COLLECTING): APPROVED,
+    (c.REJECT, c.REJECTED): REJECTED,
+    (c.LEG_DONE, c.PAYING): COLLECTED,
+    (c.LEG_DONE, c.COMPLETED): COMPLETED,
+    (c.LEG_DONE, c.FAILED): FAILED,
+    (c.LEG_REFUSED, c.PENDING_APPROVAL): RAIL_REFUSED,
+    (c.LEG_REFUSED, c.RETURNING): RETURNING,
+}
+
+_moves = {(event, state) for machine in c.MACHINES.values() for (_, event), state in machine.moves.items()}
+if _moves != _CONVERSION_MOVES.keys():
+    raise AssertionError(f"moves without a type, or types without a move: {sorted(_moves ^ _CONVERSION_MOVES.keys())}")
+
+#: Which type an order's move is, by the name of the event that recorded it and the state that it led to.
+ORDER_MOVES: dict[tuple[str, str], EventType] = {
+    (c.event_name(event), state): kind for (event, state), kind in _CONVERSION_MOVES.items()
+}
+
+CATALOGUE: dict[str, EventType] = {
+    kind.name: kind for kind in (*dict.fromkeys(ORDER_MOVES.values()), BALANCE_UPDATED, WEBHOOK_TEST, WEBHOOK_DISABLED)
+}
+
+
+class Occurrence(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that happened, as it is told: its type, and its subject as it was right after.
+
+    `id` is the same however often and to whomever it is told. `happened_at` is business time. An order's occurrence has
+    the `order` with the state, rate and amounts of that version and, in `before`, the types and states of everything
+    that happened to it earlier; an account's has the `account` with the balance of that version, and in `asset_scale`
+    the decimals of its asset; `detail` is what is told of a subscription.
+    """
+
+    id: str
+    type: EventType
+    lane: int
+    tenant_id: UUID
+    subject_id: UUID
+    subject_version: int
+    happened_at: datetime
+    order: Order | None = None
+    before: tuple[tuple[EventType, str], ...] = ()
+    account: Account | None = None
+    asset_scale: int = c.CASH_SCALE
+    detail: dict[str, str] | None = None
+
+
+def occurrence_id(subject_id: UUID, subject_version: int) -> str:
+    """Return the id by which everybody knows an event: that of its subject and the version it led to."""
+    return f"evt_{subject_id.hex}{subject_version:x}"
