@@ -9,8 +9,8 @@ import secrets
 import socket
 import sys
 import tomllib
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +21,18 @@ import structlog
 from otcdesk.actions.catalogue import CATALOGUE
 from otcdesk.api.auth import Authenticator, Sessions
 from otcdesk.api.dialect import Dialect
+from otcdesk.api.exchanges.callbacks import ExchangesCallbacks
 from otcdesk.api.exchanges.routes import ExchangesDialect
 from otcdesk.api.health import Health
 from otcdesk.api.limits import RateLimit, SharedCounts
+from otcdesk.api.offers.callbacks import OffersCallbacks
 from otcdesk.api.openapi import openapi_document
+from otcdesk.api.operator.callbacks import StandardCallbacks
 from otcdesk.api.operator.routes import OperatorDialect
+from otcdesk.api.ramp.callbacks import RampCallbacks
 from otcdesk.api.routing import Front, Page
 from otcdesk.api.sandbox.routes import SandboxDialect
+from otcdesk.api.webhook_keys import published_keys
 from otcdesk.clock import Clock, SystemClock
 from otcdesk.config import Settings, SettingsError
 from otcdesk.credentials import Credentials
@@ -43,10 +48,18 @@ from otcdesk.secret_files import load_or_make_key
 from otcdesk.storage.audit_key import audit_key_of
 from otcdesk.storage.database import Reads, engine_pool, without_password
 from otcdesk.storage.leadership import Leadership
-from otcdesk.storage.postgres_store import PostgresStore
+from otcdesk.storage.postgres_store import BY_INDEX, PostgresStore
 from otcdesk.storage.secrets import Secrets
+from otcdesk.webhooks.deliveries import Deliveries
+from otcdesk.webhooks.envelope import Envelopes
+from otcdesk.webhooks.keys import SigningKeys
+from otcdesk.webhooks.outbox import Outbox
+from otcdesk.webhooks.sender import Sender
+from otcdesk.webhooks.service import Webhooks
+from otcdesk.webhooks.subscriptions import Subscriptions
 from otcdesk.workers.deadlines import record_what_is_due
 from otcdesk.workers.settlement import Settlement
+from otcdesk.workers.webhooks import WebhookWorker
 from otcdesk.world_loading import WorldLoader
 
 log = structlog.get_logger()
@@ -58,6 +71,8 @@ _THIS_PROCESS = secrets.token_hex(4)
 _PERIODS_OF_A_LEASE = 3
 
 DIALECTS: tuple[type[Dialect], ...] = (ExchangesDialect, OperatorDialect, SandboxDialect)
+
+ENVELOPES = Envelopes([ExchangesCallbacks(), OffersCallbacks(), RampCallbacks(), StandardCallbacks()])
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,6 +97,8 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
     secrets: Secrets
     worlds: WorldLoader
     settlement: Settlement
+    webhooks: Webhooks
+    webhook_worker: WebhookWorker
     metrics: Metrics
     audit_key: bytes
     urls: dict[str, str]
@@ -90,6 +107,7 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
         """Let the workers do now what they would do in a moment."""
         await record_what_is_due(self.desk)
         await self.settlement.settle_waiting()
+        await self.webhook_worker.work_once()
 
 
 def writer_name() -> str:
@@ -111,8 +129,18 @@ async def open_desk(
             await closing.enter_async_context(Reads.opened(dsn, connections_max=most, statement_timeout_ms=timeout))
             for most in (settings.read_connections_max, settings.edge_connections_max)
         ]
-        program = await _wired(settings, dsn, clock, place, pool, reads, edge_reads)
+        webhook_reads = await closing.enter_async_context(
+            Reads.opened(
+                dsn,
+                connections_max=settings.webhook_connections_max,
+                statement_timeout_ms=timeout,
+                session={**BY_INDEX, "application_name": "otcdesk webhooks"},
+            )
+        )
+        sender = await closing.enter_async_context(_sender(settings))
+        program = await _wired(settings, dsn, clock, place, pool, reads, edge_reads, webhook_reads, sender)
         closing.push_async_callback(program.desk.engine.stop)
+        closing.push_async_callback(program.webhook_worker.stop)
         closing.push_async_callback(program.settlement.stop)
         yield program
 
@@ -125,12 +153,22 @@ async def _wired(
     pool: asyncpg.Pool,
     reads: Reads,
     edge_reads: Reads,
+    webhook_reads: Reads,
+    sender: Sender,
 ) -> Program:
     """Put the parts together. Long reads have connections of their own, so that they hold up no credential or claim."""
     timeout = settings.statement_timeout_ms
     audit_key = await audit_key_of(reads.pool, settings.home_path)
     session_key = load_or_make_key(settings.home_path, "session.key")
     metrics = Metrics(place.process, place.shared)
+    sealed = Secrets(edge_reads.pool, settings.home_path, clock)
+    webhooks = _webhooks(settings, clock, webhook_reads, sealed, sender)
+    webhook_worker = WebhookWorker(webhooks, clock, settings, metrics.webhook)
+
+    def committed(outcomes: Mapping[tuple[str, str], int], nanoseconds: int) -> None:
+        metrics.batch(outcomes, nanoseconds)
+        webhook_worker.committed()
+
     engine = Engine(
         store=PostgresStore(pool, acquire_timeout_ms=timeout),
         clock=clock,
@@ -138,7 +176,7 @@ async def _wired(
         audit_key=audit_key,
         writer=writer_name(),
         limits=_limits(settings),
-        watch=metrics.batch,
+        watch=committed,
     )
     lease_ms = max(settings.leadership_lease_ms, _PERIODS_OF_A_LEASE * settings.leadership_period_ms)
     leadership = Leadership(dsn, timeout_ms=timeout, lease_ms=lease_ms)
@@ -169,12 +207,52 @@ async def _wired(
         desk=desk,
         credentials=credentials,
         sessions=Sessions(session_key, clock),
-        secrets=Secrets(edge_reads.pool, settings.home_path, clock),
-        worlds=WorldLoader(desk, credentials, clock),
+        secrets=sealed,
+        worlds=WorldLoader(desk, credentials, webhooks.subscriptions, clock),
         settlement=Settlement(desk, writer_name(), edge_reads),
+        webhooks=webhooks,
+        webhook_worker=webhook_worker,
         metrics=metrics,
         audit_key=audit_key,
         urls=dialect_urls(settings),
+    )
+
+
+def _sender(settings: Settings) -> AbstractAsyncContextManager[Sender]:
+    return Sender.opened(
+        local=settings.webhooks_local,
+        timeout_ms=settings.webhooks_timeout_ms,
+        ca_file=settings.webhooks_ca_file,
+        response_bytes_max=settings.webhooks_response_bytes_max,
+        connections_max=settings.webhooks_in_flight_max,
+    )
+
+
+def _webhooks(settings: Settings, clock: Clock, reads: Reads, sealed: Secrets, sender: Sender) -> Webhooks:
+    keys = SigningKeys(reads.pool, sealed, ENVELOPES, clock, overlap_hours=settings.webhooks_overlap_hours)
+    outbox = Outbox(reads.pool, ENVELOPES, clock)
+    return Webhooks(
+        envelopes=ENVELOPES,
+        keys=keys,
+        sender=sender,
+        subscriptions=Subscriptions(
+            reads=reads,
+            keys=keys,
+            sender=sender,
+            envelopes=ENVELOPES,
+            clock=clock,
+            local=settings.webhooks_local,
+        ),
+        outbox=outbox,
+        deliveries=Deliveries(
+            reads=reads,
+            outbox=outbox,
+            envelopes=ENVELOPES,
+            keys=keys,
+            sender=sender,
+            clock=clock,
+            settings=settings,
+        ),
     )
 
 
@@ -227,6 +305,7 @@ def web_app(program: Program) -> Front:
         "/healthz": health.live,
         "/readyz": health.ready,
         "/metrics": health.metrics(program.metrics.text),
+        "/webhooks/keys": published_keys(program.webhooks.keys),
         **{f"/openapi/{dialect.name}.json": _document(dialect, settings) for dialect in documented},
     }
     return Front(hosts=hosts, prefixes=prefixes, pages=pages, otherwise=operator)

@@ -18,8 +18,9 @@ import typer
 import uvloop
 
 from otcdesk import __version__
-from otcdesk.app import Program, open_desk, psql_program
+from otcdesk.app import ENVELOPES, Program, open_desk, psql_program
 from otcdesk.cli_books import books
+from otcdesk.cli_hooks import hooks
 from otcdesk.commandline import (
     EXPECTED,
     MAIN_LANE,
@@ -55,6 +56,7 @@ world = typer.Typer(help="World files: what the desk deals in and with whom.", n
 cli.add_typer(keys, name="keys")
 cli.add_typer(world, name="world")
 cli.add_typer(books)
+cli.add_typer(hooks, name="hooks")
 
 Port = Annotated[int | None, typer.Option(help="Port to listen on (DESK_PORT).")]
 Processes = Annotated[
@@ -133,7 +135,12 @@ def _supervise(settings: Settings, listener: socket.socket, ready: Callable[[], 
 @cli.command()
 def demo(port: Port = None, home: Home = None, processes: Processes = None) -> None:
     """Open a demo desk with a funded customer, and print a story to paste."""
-    environ = {"DESK_LOG_FORMAT": "console", "DESK_LOG_LEVEL": "warning", **os.environ}
+    environ = {
+        "DESK_LOG_FORMAT": "console",
+        "DESK_LOG_LEVEL": "warning",
+        "DESK_WEBHOOKS_LOCAL": "true",
+        **os.environ,
+    }
     overrides = {"port": port, "home": home and str(home), "sandbox": True, "processes": processes}
     settings = load_settings(environ, **overrides)
     if settings.processes > 1:
@@ -237,6 +244,9 @@ def world_load(file: Path, lane: LaneName = MAIN_LANE, home: Home = None) -> Non
             typer.echo(f"tenant {ref}: {tenant}")
         for name, secret in {**loaded.api_keys, **loaded.operators}.items():
             typer.echo(f"{name}: {secret}   (shown this once)")
+        for webhook in loaded.webhooks:
+            told = "" if webhook.secret is None else f": {webhook.secret}   (shown this once)"
+            typer.echo(f"webhook {webhook.url}{told}")
 
     on_desk(settings_of(home=home and str(home)), run)
 
@@ -321,6 +331,23 @@ def keys_rotate_secrets(
     on_desk(settings_of(home=home and str(home)), run)
 
 
+@keys.command(name="rotate-webhooks")
+def keys_rotate_webhooks(
+    envelope: Annotated[str, typer.Argument(help="Whose key pair: ramp or offers.")],
+    home: Home = None,
+) -> None:
+    """Replace the key pair that signs an envelope's webhooks; both sign for DESK_WEBHOOKS_OVERLAP_HOURS."""
+
+    async def run(program: Program) -> None:
+        of_desk = [name for name in ENVELOPES.names if not ENVELOPES.named(name).own_keys]
+        if envelope not in of_desk:
+            raise typer.BadParameter(f"the desk has key pairs for {' and '.join(of_desk)}")
+        made = await program.webhooks.keys.rotate(envelope, ENVELOPES.named(envelope).key_kinds[0])
+        typer.echo(made.key.shown, nl=False)
+
+    on_desk(settings_of(home=home and str(home)), run)
+
+
 @cli.command()
 def session(
     tenant: Annotated[str, typer.Argument(help="Tenant id.")],
@@ -384,12 +411,18 @@ def bench_command(
     workers: Annotated[int, typer.Option(min=1, max=64, help="Server processes on the one port.")] = 1,
     seconds: Annotated[int, typer.Option(min=2, max=3600, help="Seconds of each measurement.")] = 10,
     orders: Annotated[int, typer.Option(min=0, help="Orders to make before measuring.")] = 0,
+    webhooks: Annotated[
+        bool, typer.Option("--webhooks", help="Measure webhooks instead: their cost, speed, and receivers down.")
+    ] = False,
 ) -> None:
     """Measure quote and confirm beside pgbench on one PostgreSQL, in one run; prints one JSON object."""
-    from otcdesk.bench.run import Asked, bench
+    from otcdesk.bench.machine import Asked
+    from otcdesk.bench.run import bench
+    from otcdesk.bench.webhooks import bench_webhooks
 
     asked = Asked(connections=connections, processes=workers, seconds=seconds, orders=orders)
-    figures = bench(asked, lambda line: typer.echo(f"bench: {line}", err=True))
+    measure = bench_webhooks if webhooks else bench
+    figures = measure(asked, lambda line: typer.echo(f"bench: {line}", err=True))
     typer.echo(msgspec.json.format(msgspec.json.encode(figures), indent=2).decode())
 
 

@@ -8,11 +8,13 @@ import msgspec
 
 from otcdesk.actions.catalogue import CATALOGUE
 from otcdesk.api.openapi import openapi_document
-from otcdesk.app import DIALECTS, prefix_of
+from otcdesk.app import DIALECTS, ENVELOPES, prefix_of
 from otcdesk.config import Settings, variable_of
 from otcdesk.domain.conversions import MACHINES
+from otcdesk.domain.event_types import CATALOGUE as EVENT_TYPES
 from otcdesk.errors import Code
 from otcdesk.metrics import FIGURES
+from otcdesk.webhooks.envelope import any_2xx
 
 _NOTE = "<!-- Written by `make docs`; edit the code instead. -->\n\n"
 
@@ -43,6 +45,7 @@ def _documents() -> dict[str, str]:
         "reference/commands.md": _commands(),
         "reference/lifecycles.md": _lifecycles(),
         "reference/metrics.md": _metrics(),
+        "reference/events.md": _events(),
         **openapi,
     }
 
@@ -81,6 +84,36 @@ def _refusals() -> str:
         retry = "yes" if code.retry_may_help else ""
         lines.append(f"| `{code.name}` | {retry} | {told} | {code.sentence} |")
     return "\n".join(lines) + "\n"
+
+
+def _events() -> str:
+    lines = [
+        "# Events\n",
+        _NOTE + "What happens, by the name that the operator's webhooks know it by.\n",
+        "| event type | version | about | who may hear it | meaning |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for kind in EVENT_TYPES.values():
+        hears = "its tenant, the operator" if kind.for_tenants else "the operator"
+        lines.append(f"| `{kind.name}` | {kind.version} | {kind.subject.value} | {hears} | {kind.meaning} |")
+    lines += [
+        "\nWhat a webhook may name in each envelope. A contract lists more than this desk has occasion to tell.\n",
+        "| envelope | signed with | received is | event types |",
+        "| --- | --- | --- | --- |",
+    ]
+    for name in ENVELOPES.names:
+        envelope = ENVELOPES.named(name)
+        signed = " or ".join(kind.value for kind in envelope.key_kinds)
+        whose = "a key of its own" if envelope.own_keys else "the desk's key"
+        types = ", ".join(f"`{word}`" for word in sorted(envelope.event_types))
+        lines.append(f"| `{name}` | {whose}: {signed} | {_statuses(envelope.received)} | {types} |")
+    return "\n".join(lines) + "\n"
+
+
+def _statuses(received: frozenset[int]) -> str:
+    if received == any_2xx():
+        return "200 to 299"
+    return ", ".join(map(str, sorted(received)))
 
 
 def _commands() -> str:

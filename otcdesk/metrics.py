@@ -11,6 +11,7 @@ from decimal import Decimal
 from enum import Enum
 from itertools import accumulate
 from pathlib import Path
+from uuid import UUID
 
 import msgspec
 import structlog
@@ -119,6 +120,23 @@ RESTARTS = Figure(
     meaning="Server processes that ended by themselves and were started again",
     labels=("process",),
 )
+WEBHOOK_ATTEMPTS = Figure(
+    kind=Kind.COUNTER,
+    name="otcdesk_webhook_attempts",
+    meaning="Attempts to send a webhook, by subscription and outcome: `received`, `failed`",
+    labels=("webhook", "outcome"),
+)
+WEBHOOKS_WAITING = Figure(
+    kind=Kind.GAUGE,
+    name="otcdesk_webhooks_waiting",
+    meaning="Webhooks that are not delivered yet, of subscriptions that are switched on",
+)
+WEBHOOKS_OLDEST_SECONDS = Figure(
+    kind=Kind.GAUGE,
+    name="otcdesk_webhooks_oldest_due_seconds",
+    meaning="For how long the longest due webhook has been due",
+    unit=_NANOSECONDS,
+)
 
 FIGURES = (
     COMMANDS,
@@ -131,6 +149,9 @@ FIGURES = (
     HANDOVER_SECONDS,
     LEADS,
     RESTARTS,
+    WEBHOOK_ATTEMPTS,
+    WEBHOOKS_WAITING,
+    WEBHOOKS_OLDEST_SECONDS,
 )
 
 _OF_THE_PRESENT = frozenset(figure.name for figure in FIGURES if figure.kind is Kind.GAUGE)
@@ -156,8 +177,12 @@ class Metrics:
         self._waiting = self._place(WAITING)
         self._leads = self._place(LEADS, str(process))
         self._restarts = self._place(RESTARTS, str(process))
+        self._webhooks_waiting = self._place(WEBHOOKS_WAITING)
+        self._webhooks_oldest = self._place(WEBHOOKS_OLDEST_SECONDS)
         self._commands: dict[tuple[str, str], int] = {}
         self._handed_over: dict[str, int] = {}
+        self._webhooks: dict[tuple[UUID, bool], int] = {}
+        self._other_webhooks = [self._place(WEBHOOK_ATTEMPTS, "others", outcome) for outcome in ("failed", "received")]
         self._routes: dict[tuple[str, str, int], tuple[int, int]] = {}
         self._look: Callable[[], tuple[int, bool]] = lambda: (0, False)
 
@@ -198,6 +223,22 @@ class Metrics:
                 place = self._handed_over[outcome] = self._place(HANDED_OVER, outcome)
             self._cells[place] += number
         self._cells[self._handover_seconds] += nanoseconds
+
+    def webhook(self, subscription_id: UUID, received: bool) -> None:  # noqa: FBT001  (a row of a table of two)
+        """Count an attempt to send a webhook; see `workers.webhooks.Watch`."""
+        place = self._webhooks.get((subscription_id, received))
+        if place is None:
+            try:
+                place = self._place(WEBHOOK_ATTEMPTS, str(subscription_id), "received" if received else "failed")
+            except Full:  # sandboxes come and go, and their webhooks with them
+                place = self._other_webhooks[received]
+            self._webhooks[subscription_id, received] = place
+        self._cells[place] += 1
+
+    def webhooks_waiting(self, waiting: int, oldest_due_ms: int) -> None:
+        """Say how many webhooks wait, and for how long the longest due one has been due."""
+        self._cells[self._webhooks_waiting] = waiting
+        self._cells[self._webhooks_oldest] = oldest_due_ms * 1_000_000
 
     def restarted(self, times: int) -> None:
         """Count that this process had to be started again."""

@@ -36,6 +36,12 @@ _TURNS_TO_READ = 4
 #: Worlds and the holders of claims go slowly, and what is kept of those that went is only room.
 _FORGET_PERIOD_MS = 10_000
 
+#: Counting a backlog reads all of it.
+_BACKLOG_PERIOD_MS = 5_000
+
+#: History is kept for days.
+_HISTORY_PERIOD_MS = 60_000
+
 #: Others tell what this process says of its present, so it must not be older than anybody minds.
 _FIGURES_PERIOD_MS = 500
 
@@ -88,6 +94,7 @@ async def workers(program: Program) -> AsyncIterator[None]:
         Loop("deadlines", record, period_ms=settings.deadlines_period_ms),
         Loop("settlement", settle, period_ms=settings.settlement_period_ms),
         Loop("leases", forget, period_ms=_FORGET_PERIOD_MS),
+        *_webhook_loops(program),
     ]
     stop = asyncio.Event()
     source = price_source_from(price_feed_settings(settings), program.desk.clock)
@@ -102,6 +109,34 @@ async def workers(program: Program) -> AsyncIterator[None]:
         await asyncio.gather(*prices)
         if source is not None:
             await source.close()
+
+
+def _webhook_loops(program: Program) -> list[Loop]:
+    settings, leadership, worker = program.settings, program.desk.leadership, program.webhook_worker
+
+    async def fan_out() -> bool:
+        return leadership.leads and await worker.fan_out_in_a_moment()
+
+    async def send() -> bool:
+        return leadership.leads and await worker.send_due()
+
+    async def keep_house() -> bool:
+        return leadership.leads and await worker.keep_house()
+
+    async def count() -> bool:
+        if leadership.leads:
+            program.metrics.webhooks_waiting(*await worker.backlog())
+        return False
+
+    telling = Loop("outbox", fan_out, period_ms=settings.webhooks_period_ms)
+    sending = Loop("webhooks", send, period_ms=settings.webhooks_period_ms)
+    worker.on_commit, worker.on_room = telling.nudge, sending.nudge
+    return [
+        telling,
+        sending,
+        Loop("webhook backlog", count, period_ms=_BACKLOG_PERIOD_MS),
+        Loop("webhook history", keep_house, period_ms=_HISTORY_PERIOD_MS),
+    ]
 
 
 @asynccontextmanager

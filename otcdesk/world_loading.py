@@ -1,7 +1,7 @@
-"""Load world files: open a lane, declare what the file says, and make the credentials that it names.
+"""Load world files: open a lane, declare what the file says, and make the credentials and webhooks that it names.
 
-Loading again changes only what differs: known credentials are kept (their secrets cannot be shown again), balances
-that are booked stay booked.
+Loading again changes only what differs: known credentials and webhooks are kept (their secrets cannot be shown again),
+balances that are booked stay booked.
 """
 
 import asyncio
@@ -20,6 +20,8 @@ from otcdesk.desk import Desk
 from otcdesk.domain.parties import DESK_ID
 from otcdesk.domain.world import Declaration, WorldFile, account_id, declaration_of, parse_world, tenant_id
 from otcdesk.errors import Code, Refusal
+from otcdesk.webhooks.subscriptions import Subscriptions
+from otcdesk.webhooks.world_files import MadeWebhook, check_webhooks, make_webhooks, missing_webhooks
 
 LIVE = "live"
 SANDBOX = "sandbox"
@@ -28,7 +30,7 @@ _CALLER = "world file"
 
 
 class LoadedWorld(msgspec.Struct, frozen=True, kw_only=True):
-    """What loading did, with the secrets of the credentials that it made, by their names in the file."""
+    """What loading did, with the secrets of the credentials that it made, by their names in the file, and webhooks."""
 
     lane: int
     name: str
@@ -37,14 +39,16 @@ class LoadedWorld(msgspec.Struct, frozen=True, kw_only=True):
     operators: dict[str, str]
     tenants: dict[str, str]
     accounts: dict[str, str]
+    webhooks: list[MadeWebhook]
 
 
 class WorldLoader:
     """Opens lanes and loads files into them."""
 
-    def __init__(self, desk: Desk, credentials: Credentials, clock: Clock) -> None:
+    def __init__(self, desk: Desk, credentials: Credentials, subscriptions: Subscriptions, clock: Clock) -> None:
         self.desk = desk
         self.credentials = credentials
+        self.subscriptions = subscriptions
         self.clock = clock
 
     async def open_lane(self, name: str, kind: str) -> int:
@@ -74,11 +78,13 @@ class WorldLoader:
                 check_grant(OPERATOR, list(operator.scopes), [])
         except Refusal as refusal:
             raise _invalid(refusal.detail) from None
+        check_webhooks(self.subscriptions, world)
         return declaration_of(world)
 
     async def load(self, lane: int, world: WorldFile, *, kind: str, clock: SetClock | None = None) -> LoadedWorld:
         """Bring a lane to what a file says; refuses as `declare_world` does."""
         declaration = self.check(world)
+        missing = await missing_webhooks(self.subscriptions, lane, world)
         if clock is not None:
             await self._submit(lane, clock)
         declared: Declared = await self._submit(lane, DeclareWorld(declaration=declaration))
@@ -94,6 +100,7 @@ class WorldLoader:
                 for tenant in world.tenants
                 for ref in tenant.account_refs
             },
+            webhooks=await make_webhooks(self.subscriptions, missing),
         )
 
     async def _submit(self, lane: int, command: Any) -> Any:

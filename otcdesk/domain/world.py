@@ -1,7 +1,7 @@
 """The world file: what a desk deals in and with whom, as TOML, and the declaration it stands for.
 
 Ids come from names (`ref`), so the same file always declares the same things. Amounts and rates are decimal strings.
-Credentials are only named here; who loads the file makes them and shows them once.
+Credentials and webhooks are only named here; who loads the file makes them and shows their secrets once.
 """
 
 import tomllib
@@ -69,14 +69,30 @@ class FileKey(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
     expires_at: str | None = None
 
 
+class FileWebhook(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[[tenants.webhooks]]`: who is told what, and where, in the words and signature of an envelope."""
+
+    url: str
+    event_types: list[str]
+    envelope: str = "exchanges"
+    description: str | None = None
+
+
+class FileOwnWebhook(FileWebhook, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[[webhooks]]`: a webhook of the desk itself, which may be told everything."""
+
+    envelope: str = "standard"
+
+
 class FileTenant(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[[tenants]]`: a business, its accounts, wallets and keys."""
+    """`[[tenants]]`: a business, its accounts, wallets, keys and webhooks."""
 
     ref: str
     name: str | None = None
     accounts: list[FileCash] = []
     wallets: list[FileWallet] = []
     keys: list[FileKey] = []
+    webhooks: list[FileWebhook] = []
     buy_spread_bps: int | None = None
     sell_spread_bps: int | None = None
 
@@ -132,6 +148,7 @@ class WorldFile(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
     prices: list[FilePrice] = []
     conversions: FileConversions | None = None
     operators: list[FileOperator] = []
+    webhooks: list[FileOwnWebhook] = []
 
 
 class DeclaredAccount(msgspec.Struct, frozen=True, kw_only=True):

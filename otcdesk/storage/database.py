@@ -1,6 +1,6 @@
 """Connections: one pool for the engine's statements, one for reads and the edges, and the migrations."""
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -65,8 +65,10 @@ class Reads:
         self.pool = pool
 
     @classmethod
-    async def open(cls, dsn: str, *, connections_max: int, statement_timeout_ms: int) -> "Reads":
-        """Open the connections for reads."""
+    async def open(
+        cls, dsn: str, *, connections_max: int, statement_timeout_ms: int, session: Mapping[str, str] | None = None
+    ) -> "Reads":
+        """Open the connections for reads; `session` names settings of theirs beside the usual ones."""
         pool = await asyncpg.create_pool(
             dsn,
             min_size=1,
@@ -80,15 +82,20 @@ class Reads:
                 "timezone": "UTC",
                 "jit": "off",
                 "application_name": "otcdesk reads",
+                **(session or {}),
             },
         )
         return cls(pool)
 
     @classmethod
     @asynccontextmanager
-    async def opened(cls, dsn: str, *, connections_max: int, statement_timeout_ms: int) -> "AsyncIterator[Reads]":
+    async def opened(
+        cls, dsn: str, *, connections_max: int, statement_timeout_ms: int, session: Mapping[str, str] | None = None
+    ) -> "AsyncIterator[Reads]":
         """Open the connections for reads, and close them on leaving."""
-        reads = await cls.open(dsn, connections_max=connections_max, statement_timeout_ms=statement_timeout_ms)
+        reads = await cls.open(
+            dsn, connections_max=connections_max, statement_timeout_ms=statement_timeout_ms, session=session
+        )
         try:
             yield reads
         finally:

@@ -36,15 +36,13 @@ log = structlog.get_logger()
 
 #: Every statement of the engine reaches its rows by primary key. Without these a plan made while a table was small
 #: would go on reading it from end to end when it has grown.
-SESSION_SETTINGS = {
+BY_INDEX = {
     "enable_seqscan": "off",
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
     "plan_cache_mode": "force_generic_plan",
-    "jit": "off",
-    "timezone": "UTC",
-    "application_name": "otcdesk engine",
 }
+SESSION_SETTINGS = {**BY_INDEX, "jit": "off", "timezone": "UTC", "application_name": "otcdesk engine"}
 
 #: Saves on a connection before its plans are made anew for the first time.
 _FIRST_PLANNED_ANEW = 16

@@ -30,12 +30,16 @@ class Secrets:
 
         Raises KeyUnusable if there are secrets and no sealing keys.
         """
-        secret_id = self._clock.new_id()
         async with self._pool.acquire() as connection, connection.transaction():
-            await connection.execute(queries("secrets")["share"])
-            sealed = (await self._keys(connection)).seal(secret, bound_to=_bound(secret_id, purpose, owner))
-            row = (secret_id, purpose, owner, sealed.content, sealed.key_id, self._clock.now())
-            await connection.execute(queries("secrets")["keep"], *row)
+            return await self.keep_on(connection, purpose, owner, secret)
+
+    async def keep_on(self, connection: Any, purpose: str, owner: str, secret: bytes) -> UUID:
+        """Do as `keep` does, in the database transaction that the caller has open on this connection."""
+        secret_id = self._clock.new_id()
+        await connection.execute(queries("secrets")["share"])
+        sealed = (await self._keys(connection)).seal(secret, bound_to=_bound(secret_id, purpose, owner))
+        row = (secret_id, purpose, owner, sealed.content, sealed.key_id, self._clock.now())
+        await connection.execute(queries("secrets")["keep"], *row)
         return secret_id
 
     async def open(self, purpose: str, owner: str) -> bytes | None:
@@ -91,7 +95,7 @@ class Secrets:
         return len(opened)
 
     async def _keys(self, connection: Any) -> KeyRing:
-        return KeyRing.load(self._home, may_make=not await connection.fetch(queries("secrets")["all"]))
+        return KeyRing.load(self._home, may_make=not await connection.fetchval(queries("secrets")["any"]))
 
 
 def _opened(keys: KeyRing, row: Any) -> bytes:

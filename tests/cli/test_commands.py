@@ -122,6 +122,22 @@ def test_a_world_is_loaded_and_loading_it_again_changes_nothing(desk: Desk) -> N
     assert "shown this once" not in again.out
 
 
+def test_a_worlds_webhooks_show_their_secrets_once(desk: Desk, tmp_path: Path) -> None:
+    hook = 'url = "https://8.8.8.8/hook"\nevent_types = ["webhook.test"]\n'
+    file = tmp_path / "hooked.toml"
+    file.write_text(f'name = "hooked"\nassets = []\n[[webhooks]]\n{hook}', encoding="utf-8")
+    said = desk.run("world", "load", file)
+    assert said.code == 0
+    assert said.lines[1].startswith("webhook https://8.8.8.8/hook: whsec_")
+    assert said.lines[1].endswith("(shown this once)")
+    again = desk.run("world", "load", file)
+    assert (again.code, again.lines) == (0, ["hooked: 0 rows added, 0 changed."])
+    file.write_text(file.read_text(encoding="utf-8").replace("8.8.8.8", "10.0.0.1"), encoding="utf-8")
+    said = desk.run("world", "load", file)
+    assert_one_sentence(said)
+    assert "'https://10.0.0.1/hook'" in said.err
+
+
 def test_a_changed_opening_balance_is_refused_with_the_difference(opened: Desk, tmp_path: Path) -> None:
     text = WORLD.read_text(encoding="utf-8")
     changed = tmp_path / "changed.toml"

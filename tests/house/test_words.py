@@ -40,6 +40,7 @@ ALLOWED = {
     "transaction": "a ledger transaction, where nothing else can be meant",
     "transaction_id": "of a ledger transaction",
     "balance": "what an account holds; the word is banned for the account itself",
+    "BALANCE_UPDATED": "what an account holds has changed",
     "balance_after": "what an account holds after an entry",
     "FileWallet": "the world file has its readers' word for an account of tokens",
     "wallet": "a table of the world file",

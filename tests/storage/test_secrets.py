@@ -44,6 +44,19 @@ async def test_a_secret_is_kept_sealed_and_opened(secrets: Secrets, pool: asyncp
     assert await secrets.open("webhook", "acme") is None
 
 
+async def test_a_secret_kept_in_a_transaction_goes_with_it(secrets: Secrets, pool: asyncpg.Pool) -> None:
+    async with pool.acquire() as connection:
+        transaction = connection.transaction()
+        await transaction.start()
+        await secrets.keep_on(connection, "webhook", "acme", b"secret")
+        assert await secrets.open("webhook", "acme") is None
+        await transaction.rollback()
+        assert await secrets.open("webhook", "acme") is None
+        async with connection.transaction():
+            await secrets.keep_on(connection, "webhook", "acme", b"secret")
+    assert await secrets.open("webhook", "acme") == b"secret"
+
+
 @pytest.mark.parametrize("change", ["owner = 'mallory'", "purpose = 'other'", "id = gen_random_uuid()"])
 async def test_a_secret_that_was_moved_does_not_open(secrets: Secrets, pool: asyncpg.Pool, change: str) -> None:
     await secrets.keep("webhook", "acme", b"secret")

@@ -3,6 +3,8 @@
 import os
 import random
 import secrets
+import time
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -18,6 +20,17 @@ def new_seed() -> int:
     seed = int(os.environ.get("TEST_SEED") or secrets.randbits(32))
     print(f"TEST_SEED={seed}")
     return seed
+
+
+def seeds(seconds: int | None) -> Iterator[int]:
+    """Give one seed, or as many as there is time for."""
+    deadline = time.monotonic() + (seconds or 0)
+    seed = new_seed()
+    yield seed
+    while time.monotonic() < deadline:
+        seed += 1
+        print(f"TEST_SEED={seed}")
+        yield seed
 
 
 class SteeredClock:

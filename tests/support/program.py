@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -46,7 +47,7 @@ def put_audit_key(home: Path) -> None:
 
 
 @asynccontextmanager
-async def opened(lane: Lane, home: Path, **settings: int) -> AsyncIterator[Program]:
+async def opened(lane: Lane, home: Path, **settings: Any) -> AsyncIterator[Program]:
     """Open the program on a lane's database and clock."""
     put_audit_key(home)
     defaults = Settings(home=str(home), rail_timeout_ms=1_000, rail_retry_ms=1_000)

@@ -91,6 +91,7 @@ class DeskServer:
             "DESK_DEADLINES_PERIOD_MS": "200",
             "DESK_RAIL_RETRY_MS": "20",
             "DESK_WORLDS_MAX": "20000",
+            "DESK_WEBHOOKS_LOCAL": "true",
             "DESK_HANDOVER": "false",  # servers of one home stand for hosts of their own
             **settings,
         }

@@ -1,4 +1,4 @@
-"""The exchanges routes, in the contract's order (3.1 to 3.8), and the order of checks before them (2.9)."""
+"""The exchanges routes, in the contract's order (3.1 to 3.8, 6.1), and the order of checks before them (2.9)."""
 
 import asyncio
 import re
@@ -10,8 +10,9 @@ from otcdesk.actions.cancel_conversion import CancelConversion
 from otcdesk.actions.quote_conversion import QuoteBuy, QuoteSell
 from otcdesk.api import conversion_shapes as conversions
 from otcdesk.api.dialect import Call, Dialect, Reply, Route
-from otcdesk.api.exchanges import shapes
+from otcdesk.api.exchanges import shapes, webhook_routes
 from otcdesk.api.exchanges.errors import REPLIES
+from otcdesk.api.exchanges.webhook_routes import READ, WRITE
 from otcdesk.api.http import Answer, Request, check_content_type
 from otcdesk.api.wire import PageQuery, error_body, page_of, paged, uuid_of
 from otcdesk.desk import OrderPage
@@ -19,9 +20,6 @@ from otcdesk.domain.conversions import ConversionTerms
 from otcdesk.domain.ledger import ACTIVE, CASH, CUSTODY, Account
 from otcdesk.errors import Code, Refusal
 from otcdesk.rails.protocols import RailUnavailable, RailUnknown
-
-READ = "otc-exchanges:read"
-WRITE = "otc-exchanges:write"
 
 _VERSIONS = ("v1", "v2")
 _VERSION_HEADERS = {version: ((b"x-api-version", version.encode("ascii")),) for version in _VERSIONS}
@@ -244,6 +242,7 @@ ROUTES = (
         answer=shapes.OrderStatusAnswer,
         refuses=(Code.CSRF_TOKEN_INVALID, Code.ORDER_NOT_FOUND, Code.NOT_CANCELLABLE),
     ),
+    *webhook_routes.ROUTES,
 )
 
 

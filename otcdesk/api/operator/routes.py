@@ -1,4 +1,4 @@
-"""The operator's routes: the orders' queue and unwinding, the desk's own bookings, accounts and prices.
+"""The operator's routes: the orders' queue and unwinding, the desk's own bookings, accounts, prices, and webhooks.
 
 An approval waits a bounded time for the rail. If the rail provably did nothing the answer is 502 and the order is as
 it was; if its outcome is not known in time the answer is the order, still pending.
@@ -12,7 +12,7 @@ from otcdesk.actions.unwind_conversion import RejectConversion, SettleDebit
 from otcdesk.api.conversion_shapes import STATUSES
 from otcdesk.api.dialect import Call, Dialect, Reply, Route
 from otcdesk.api.http import Answer, Request
-from otcdesk.api.operator import shapes
+from otcdesk.api.operator import shapes, webhook_routes
 from otcdesk.api.operator.errors import REPLIES
 from otcdesk.api.wire import PageQuery, error_body, page_of, paged, uuid_of
 from otcdesk.credentials import OPERATOR_SCOPE
@@ -244,6 +244,7 @@ ROUTES = (
         answer=dict[str, Any],
         refuses=(Code.PRICE_NOT_FOUND,),
     ),
+    *webhook_routes.ROUTES,
 )
 
 

@@ -128,7 +128,7 @@ def debit_settlement_command(body: DebitSettlementRequest) -> SetDebitSettlement
 
 
 def world_answer(world_id: str, loaded: LoadedWorld, base_url: str, exchanges_url: str) -> dict[str, Any]:
-    """Render a fresh world: its credentials, this once, and the ids of what it declares."""
+    """Render a fresh world: its credentials and webhooks' secrets, this once, and the ids of what it declares."""
     return {
         "worldId": world_id,
         "name": loaded.name,
@@ -136,6 +136,16 @@ def world_answer(world_id: str, loaded: LoadedWorld, base_url: str, exchanges_ur
         "apiKeys": loaded.api_keys,
         "tenants": loaded.tenants,
         "accounts": loaded.accounts,
+        "webhooks": [
+            {
+                "id": str(webhook.id),
+                "tenant": webhook.tenant,
+                "envelope": webhook.envelope,
+                "url": webhook.url,
+                "signingSecret": webhook.secret,
+            }
+            for webhook in loaded.webhooks
+        ],
         "urls": {"exchanges": exchanges_url, "operator": f"{base_url}/operator", "sandbox": f"{base_url}/sandbox"},
     }
 

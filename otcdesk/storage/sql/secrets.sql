@@ -6,6 +6,10 @@ select id, purpose, owner, sealed, key_id from sealed_secrets where purpose = $1
 -- Every secret, as it lies.
 select id, purpose, owner, sealed, key_id, made_at from sealed_secrets order by purpose, owner
 
+-- name: any
+-- Whether there are secrets.
+select exists (select from sealed_secrets)
+
 -- name: keep
 -- A secret in the place of the one before.
 insert into sealed_secrets (id, purpose, owner, sealed, key_id, made_at) values ($1, $2, $3, $4, $5, $6)

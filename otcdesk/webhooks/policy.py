@@ -1,0 +1,130 @@
+"""When a message is tried again, when a subscription is switched off, and whose turn it is: pure rules.
+
+The pauses before retries and the failures in a row that are too many belong to the envelope, and settings change them.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from http import HTTPStatus
+
+import msgspec
+
+from otcdesk.config import Settings
+from otcdesk.webhooks.sender import Attempt
+
+PENDING = "pending"
+SUCCEEDED = "succeeded"
+FAILED = "failed"
+
+#: Receivers that fail share at most this part of what may be in flight, one message each, so that others find room.
+_SHARE_OF_FAILING = 2
+
+
+class Policy(msgspec.Struct, frozen=True, kw_only=True):
+    """How patient the desk is with one envelope's receivers.
+
+    `retry_seconds`: the pause before each retry, one after another. `failures_max`: failures in a row that switch a
+    subscription off; 0 leaves it to `disable_after`, how long there may be nothing but failures.
+    """
+
+    retry_seconds: tuple[int, ...]
+    received: frozenset[int]
+    failures_max: int
+    disable_after: timedelta
+    jitter_percent: int
+    retry_after_seconds_max: int
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """What an attempt leads to: the delivery's state, and when it is due again if it is still pending.
+
+    `gone`: the receiver wants nothing more at all; `held_until`: it wants nothing at all before then.
+    """
+
+    state: str
+    due_at: datetime | None = None
+    gone: bool = False
+    held_until: datetime | None = None
+
+
+class Share(msgspec.Struct, frozen=True, kw_only=True):
+    """A subscription that has something due: how many of its messages are in flight, and whether its receiver fails."""
+
+    in_flight: int
+    fails: bool
+
+
+def policy_of(settings: Settings, envelope: str, received: frozenset[int]) -> Policy:
+    """Return the policy that settings give an envelope."""
+    pauses: str = getattr(settings, f"{envelope}_retry_seconds")
+    return Policy(
+        retry_seconds=tuple(map(int, pauses.split(","))),
+        received=received,
+        failures_max=settings.exchanges_webhook_failures_max if envelope == "exchanges" else 0,
+        disable_after=timedelta(hours=settings.webhooks_disable_after_hours),
+        jitter_percent=settings.webhooks_jitter_percent,
+        retry_after_seconds_max=settings.webhooks_retry_after_seconds_max,
+    )
+
+
+def verdict(policy: Policy, attempt: Attempt, retries_made: int, ended_at: datetime, jitter: int) -> Verdict:
+    """Judge one attempt. `jitter`: thousandths, from 0 to 999, of how far the pause is stretched.
+
+    410 says that the receiver is gone for good. A Retry-After makes the pause longer, never shorter, up to a bound,
+    and holds up everything else for that receiver as well.
+    """
+    if attempt.status in policy.received:
+        return Verdict(state=SUCCEEDED)
+    if attempt.status == HTTPStatus.GONE:
+        return Verdict(state=FAILED, gone=True)
+    asked = timedelta(seconds=min(attempt.retry_after_seconds or 0, policy.retry_after_seconds_max))
+    held_until = ended_at + asked if asked else None
+    if retries_made >= len(policy.retry_seconds):
+        return Verdict(state=FAILED, held_until=held_until)
+    pause_ms = policy.retry_seconds[retries_made] * 1000
+    pause_ms += pause_ms * policy.jitter_percent * jitter // 100_000
+    pause = max(timedelta(milliseconds=pause_ms), asked)
+    return Verdict(state=PENDING, due_at=ended_at + pause, held_until=held_until)
+
+
+def reason_to_disable(
+    policy: Policy, consecutive_failures: int, failing_since: datetime | None, now: datetime
+) -> str | None:
+    """Return why a subscription has failed for too long, None if it has not."""
+    if policy.failures_max and consecutive_failures >= policy.failures_max:
+        return f"{consecutive_failures} attempts in a row failed"
+    if failing_since is not None and now - failing_since >= policy.disable_after:
+        hours = policy.disable_after // timedelta(hours=1)
+        return f"every attempt failed for {hours} hours"
+    return None
+
+
+def shares(waiting: Sequence[Share], *, in_flight_max: int, per_endpoint_max: int) -> list[int]:
+    """Return how many messages each subscription may send now.
+
+    A receiver that fails gets one at a time, and all of them together at most half of the room, so that nobody waits
+    for those who never answer. The rest is dealt out one by one, so that nobody waits for those who have much.
+    """
+    flying = sum(share.in_flight for share in waiting)
+    failing = sum(share.in_flight for share in waiting if share.fails)
+    room = max(in_flight_max - flying, 0)
+    room_for_failing = max(in_flight_max // _SHARE_OF_FAILING - failing, 0)
+    wants = []
+    for share in waiting:
+        if not share.fails:
+            wants.append(max(per_endpoint_max - share.in_flight, 0))
+            continue
+        take = int(share.in_flight == 0 and room_for_failing > 0)
+        room_for_failing -= take
+        wants.append(take)
+    return _dealt(wants, room)
+
+
+def _dealt(wants: Sequence[int], room: int) -> list[int]:
+    """Deal room out evenly: who wants less than an even part gets it whole, the others share what is left."""
+    given = [0] * len(wants)
+    places = sorted(range(len(wants)), key=lambda place: wants[place])
+    for served, place in enumerate(places):
+        given[place] = min(wants[place], room // (len(places) - served))
+        room -= given[place]
+    return given

@@ -1,0 +1,402 @@
+"""Deliveries: sent in order, tried again on schedule, counted, given up and shown; over HTTP to real receivers."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import msgspec
+import pytest
+from standardwebhooks import Webhook
+
+from otcdesk.domain.parties import DESK_ID
+from otcdesk.errors import Code, Refusal
+from otcdesk.webhooks.deliveries import Claimed
+from otcdesk.webhooks.subscriptions import Change, Subscription
+from tests.support.hooked import OF_ORDERS, Hooked, hooked
+from tests.support.receiver import NEVER, Received, Receiver
+
+
+@pytest.fixture
+async def desk(dsn: str, tmp_path: Path) -> AsyncIterator[Hooked]:
+    async with hooked(dsn, tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+async def apart(fresh_dsn: str, tmp_path: Path) -> AsyncIterator[Hooked]:
+    """Give a desk whose database nobody else uses."""
+    async with hooked(fresh_dsn, tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with Receiver() as listening:
+        yield listening
+
+
+async def claimed(desk: Hooked, subscription: Subscription, room: int = 100) -> list[Claimed]:
+    return await desk.webhooks.deliveries.claim([(subscription, room)])
+
+
+async def later(desk: Hooked, **how: int) -> None:
+    """Let time pass and the worker do what is due by then."""
+    desk.clock.advance(**how)
+    await desk.worker.work_once()
+
+
+def types(requests: list[Received]) -> list[str]:
+    return [msgspec.json.decode(request.body)["type"] for request in requests]
+
+
+async def test_an_orders_events_arrive_in_their_order(desk: Hooked, receiver: Receiver) -> None:
+    made = await desk.made(receiver.url(), event_types=OF_ORDERS)
+    await desk.completed()
+    await desk.worker.work_once()
+    wanted = ["conversion.confirmed", "conversion.debit_settled", "conversion.approved", "conversion.completed"]
+    assert types(receiver.requests) == wanted
+    assert {row.state for row in await desk.deliveries()} == {"succeeded"}
+    assert made.made_key is not None
+    assert made.made_key.secret is not None
+    signed = Webhook(made.made_key.secret)
+    for request in receiver.requests:
+        assert request.headers["webhook-id"].startswith("evt_")
+        assert request.headers["content-type"] == "application/json"
+        sent_at = int(request.headers["webhook-timestamp"])
+        assert sent_at == int(desk.clock.now().timestamp())
+        expected = signed.sign(request.headers["webhook-id"], desk.clock.now(), request.body.decode())
+        assert request.headers["webhook-signature"] == expected
+
+
+async def test_a_later_event_waits_for_an_older_one_that_was_never_tried(desk: Hooked, receiver: Receiver) -> None:
+    subscription = await desk.subscribed(receiver.url(), event_types=OF_ORDERS)
+    first, second = await desk.completed(), await desk.cancelled()
+    await desk.told()
+    taken = await claimed(desk, subscription)
+    rows = {row.id: row for row in await desk.deliveries()}
+    assert {(rows[one.id].subject_id, rows[one.id].subject_version) for one in taken} == {(first.id, 2), (second.id, 2)}
+    assert await claimed(desk, subscription) == []
+
+
+async def test_an_event_that_is_only_tried_again_holds_nobody_up(desk: Hooked, receiver: Receiver) -> None:
+    receiver.answer = lambda request: 500 if b"confirmed" in request.body else 200
+    await desk.subscribed(receiver.url(), event_types=OF_ORDERS)
+    await desk.confirmed()
+    await desk.worker.work_once()
+    assert types(receiver.requests) == ["conversion.confirmed", "conversion.debit_settled"]
+    assert [row.state for row in await desk.deliveries()] == ["pending", "succeeded"]
+
+
+async def test_what_fails_is_sent_again_on_schedule_the_same_to_the_byte(desk: Hooked, receiver: Receiver) -> None:
+    receiver.answer = 500
+    subscription = await desk.subscribed(receiver.url(), envelope="exchanges")
+    await desk.confirmed()
+    await desk.told()
+    (delivery, _) = await desk.deliveries(subscription)
+    await desk.worker.work_once()
+    for number, pause in enumerate((60, 300, 1_800, 7_200, 21_600), start=2):
+        await later(desk, milliseconds=pause * 1_000 - 1)
+        count = len([r for r in receiver.requests if delivery.event_id.encode() in r.body])
+        assert count == number - 1, pause
+        await later(desk, milliseconds=1)
+    sent = [r for r in receiver.requests if delivery.event_id.encode() in r.body]
+    assert len(sent) == 6
+    assert len({request.body for request in sent}) == 1
+    after = await desk.webhooks.deliveries.find(desk.lane.number, delivery.id)
+    assert after is not None
+    assert (after.state, after.attempts, after.response_status, after.due_at) == ("failed", 6, 500, None)
+    attempts = await desk.webhooks.deliveries.attempts(delivery.id)
+    assert [attempt.number for attempt in attempts] == [1, 2, 3, 4, 5, 6]
+    await later(desk, seconds=10**6)
+    assert len([r for r in receiver.requests if delivery.event_id.encode() in r.body]) == 6
+
+
+async def test_a_success_ends_it(desk: Hooked, receiver: Receiver) -> None:
+    receiver.answer = lambda request: 500 if request.number == 0 else 204
+    subscription = await desk.subscribed(receiver.url())
+    await desk.cancelled()
+    await desk.worker.work_once()
+    assert (await desk.now(subscription)).consecutive_failures == 1
+    await later(desk, seconds=5)
+    await later(desk, seconds=10**6)
+    assert len(receiver.requests) == 2
+    after = await desk.now(subscription)
+    assert (after.consecutive_failures, after.failing_since) == (0, None)
+
+
+async def test_the_answer_is_kept_as_far_as_it_is_read(desk: Hooked, receiver: Receiver) -> None:
+    receiver.answer = (418, {}, b"x" * 100_000)
+    subscription = await desk.subscribed(receiver.url())
+    await desk.cancelled()
+    await desk.worker.work_once()
+    (delivery,) = await desk.deliveries(subscription)
+    (attempt,) = await desk.webhooks.deliveries.attempts(delivery.id)
+    assert (attempt.response_status, attempt.response_body) == (418, "x" * 2_048)
+    assert delivery.response_status == 418
+
+
+async def test_retry_after_is_obeyed(desk: Hooked, receiver: Receiver) -> None:
+    receiver.answer = lambda request: (429, {"Retry-After": "900"}, b"") if request.number == 0 else 200
+    await desk.subscribed(receiver.url())
+    await desk.cancelled()
+    await desk.worker.work_once()
+    await later(desk, seconds=899)
+    assert len(receiver.requests) == 1
+    await later(desk, seconds=1)
+    assert len(receiver.requests) == 2
+
+
+async def test_retry_after_holds_up_everything_for_that_receiver(desk: Hooked, receiver: Receiver) -> None:
+    receiver.answer = lambda request: (503, {"Retry-After": "60"}, b"") if request.number == 0 else 200
+    await desk.subscribed(receiver.url())
+    await desk.cancelled()
+    await desk.worker.work_once()
+    await desk.cancelled()
+    await later(desk, seconds=59)
+    assert len(receiver.requests) == 1
+    await later(desk, seconds=1)
+    assert len(receiver.requests) == 3
+
+
+async def test_who_is_gone_is_switched_off_and_the_operator_told(desk: Hooked, receiver: Receiver) -> None:
+    receiver.answer = lambda request: 410 if request.path == "/gone" else 200
+    subscription = await desk.subscribed(receiver.url("/gone"), event_types=["conversion.cancelled"])
+    await desk.subscribed(receiver.url("/desk"), owner_id=DESK_ID, event_types=["webhook.disabled"])
+    await desk.cancelled()
+    await desk.worker.work_once()
+    after = await desk.now(subscription)
+    assert (after.is_active, after.disabled_at) == (False, desk.clock.now())
+    assert after.disabled_reason == "the receiver answered 410"
+    (told,) = [request for request in receiver.requests if request.path == "/desk"]
+    said = msgspec.json.decode(told.body)
+    assert said["type"] == "webhook.disabled"
+    assert said["data"]["webhookId"] == str(subscription.id)
+    await desk.cancelled()
+    await later(desk, seconds=10**6)
+    assert len([request for request in receiver.requests if request.path == "/gone"]) == 1
+
+
+async def test_twenty_failures_in_a_row_switch_an_exchanges_webhook_off(
+    dsn: str, tmp_path: Path, receiver: Receiver
+) -> None:
+    receiver.answer = 500
+    async with hooked(dsn, tmp_path, webhooks_in_flight_per_endpoint_max=1) as desk:
+        await _fails_too_often(desk, receiver)
+
+
+async def _fails_too_often(desk: Hooked, receiver: Receiver) -> None:
+    subscription = await desk.subscribed(receiver.url(), envelope="exchanges", event_types=["otc_exchange.created"])
+    for _ in range(25):
+        await desk.confirmed()
+    await desk.worker.work_once()
+    after = await desk.now(subscription)
+    assert (after.is_active, after.disabled_reason) == (False, "20 attempts in a row failed")
+    assert len(receiver.requests) == 20
+    await desk.webhooks.subscriptions.change(after, Change(is_active=True))
+    receiver.answer = 200
+    await desk.worker.work_once()
+    assert len(receiver.requests) == 25  # what was pending goes on
+
+
+async def test_time_without_any_success_switches_off(dsn: str, tmp_path: Path, receiver: Receiver) -> None:
+    receiver.answer = 500
+    async with hooked(dsn, tmp_path, webhooks_disable_after_hours=1) as desk:
+        subscription = await desk.subscribed(receiver.url())
+        await desk.cancelled()
+        for seconds in (0, 5, 300, 1_800):
+            await later(desk, seconds=seconds)
+            assert (await desk.now(subscription)).is_active
+        await later(desk, seconds=7_200)
+        after = await desk.now(subscription)
+        assert after.disabled_reason == "every attempt failed for 1 hours"
+
+
+async def test_a_success_in_between_begins_the_count_anew(desk: Hooked, receiver: Receiver) -> None:
+    receiver.answer = lambda request: 200 if request.number == 10 else 500
+    subscription = await desk.subscribed(receiver.url(), envelope="exchanges", event_types=["otc_exchange.created"])
+    for _ in range(25):
+        await desk.confirmed()
+        await desk.worker.work_once()
+    assert (await desk.now(subscription)).consecutive_failures == 14
+    assert (await desk.now(subscription)).is_active
+
+
+async def test_a_claim_of_who_died_runs_out(desk: Hooked, receiver: Receiver) -> None:
+    subscription = await desk.subscribed(receiver.url())
+    await desk.cancelled()
+    await desk.told()
+    (lost,) = await claimed(desk, subscription)
+    await later(desk, seconds=29)
+    assert receiver.requests == []
+    await later(desk, seconds=1)
+    assert receiver.bodies == [lost.body]
+
+
+async def test_an_attempt_is_counted_once_even_if_two_thought_it_theirs(desk: Hooked, receiver: Receiver) -> None:
+    subscription = await desk.subscribed(receiver.url())
+    await desk.cancelled()
+    await desk.told()
+    (slow,) = await claimed(desk, subscription)
+    desk.clock.advance(seconds=60)
+    (other,) = await claimed(desk, subscription)
+    receiver.answer = 500
+    outcomes = [await desk.webhooks.deliveries.send(one) for one in (other, slow)]
+    await desk.webhooks.deliveries.record(outcomes[:1])
+    await desk.webhooks.deliveries.record(outcomes[1:])
+    (delivery,) = await desk.deliveries()
+    assert delivery.attempts == 1
+    assert len(await desk.webhooks.deliveries.attempts(delivery.id)) == 1
+
+
+async def test_a_receiver_that_never_answers_is_a_failure(dsn: str, tmp_path: Path, receiver: Receiver) -> None:
+    receiver.answer = NEVER
+    async with hooked(dsn, tmp_path, webhooks_timeout_ms=100) as desk:
+        subscription = await desk.subscribed(receiver.url())
+        await desk.cancelled()
+        await desk.worker.work_once()
+        (delivery,) = await desk.deliveries(subscription)
+        assert (delivery.state, delivery.attempts, delivery.response_status) == ("pending", 1, None)
+        assert delivery.error is not None
+        assert "100 ms" in delivery.error
+
+
+async def test_sending_again_by_hand(desk: Hooked, receiver: Receiver) -> None:
+    subscription = await desk.subscribed(receiver.url())
+    await desk.cancelled()
+    await desk.worker.work_once()
+    (delivery,) = await desk.deliveries(subscription)
+    sent = await desk.webhooks.deliveries.send_now(subscription, delivery.id)
+    assert (sent.success, sent.attempt_number, sent.attempt.status) == (True, 2, 200)
+    assert receiver.bodies[0] == receiver.bodies[1]
+
+
+async def test_what_fails_by_hand_is_tried_again_as_if_it_were_new(apart: Hooked, receiver: Receiver) -> None:
+    desk = apart
+    subscription = await desk.subscribed(receiver.url())
+    await desk.cancelled()
+    await desk.worker.work_once()
+    (delivery,) = await desk.deliveries(subscription)
+    await desk.connection.execute("update deliveries set state = 'failed', due_at = null, attempts = 10")
+    receiver.answer = 500
+    sent = await desk.webhooks.deliveries.send_now(subscription, delivery.id)
+    assert (sent.success, sent.attempt_number) == (False, 11)
+    receiver.answer = 200
+    await later(desk, seconds=5)
+    assert [row.state for row in await desk.deliveries()] == ["succeeded"]
+
+
+async def test_what_somebody_sends_is_not_sent_twice_at_once(desk: Hooked, receiver: Receiver) -> None:
+    subscription = await desk.subscribed(receiver.url())
+    await desk.cancelled()
+    await desk.told()
+    (taken,) = await claimed(desk, subscription)
+    with pytest.raises(Refusal) as refused:
+        await desk.webhooks.deliveries.send_now(subscription, taken.id)
+    assert refused.value.code is Code.DELIVERY_UNDER_WAY
+    with pytest.raises(Refusal) as unknown:
+        await desk.webhooks.deliveries.send_now(subscription, desk.clock.new_id())
+    assert unknown.value.code is Code.DELIVERY_NOT_FOUND
+    other = await desk.subscribed(receiver.url("/other"))
+    with pytest.raises(Refusal) as foreign:
+        await desk.webhooks.deliveries.send_now(other, taken.id)
+    assert foreign.value.code is Code.DELIVERY_NOT_FOUND
+
+
+@pytest.mark.parametrize("envelope", ["exchanges", "offers", "ramp", "standard"])
+async def test_a_test_message_is_sent_once_in_each_envelope(desk: Hooked, receiver: Receiver, envelope: str) -> None:
+    types_ = {"offers": ["user.update"], "ramp": ["Transaction"]}.get(envelope)
+    subscription = await desk.subscribed(receiver.url(), envelope=envelope, event_types=types_)
+    sent = await desk.webhooks.deliveries.send_test(subscription)
+    assert (sent.success, sent.attempt.status) == (True, 200)
+    receiver.answer = 500
+    assert not (await desk.webhooks.deliveries.send_test(subscription)).success
+    await later(desk, seconds=10**6)
+    assert len(receiver.requests) == 2
+    assert [row.state for row in await desk.deliveries(subscription)] == ["succeeded", "failed"]
+    assert (await desk.now(subscription)).consecutive_failures == 0
+
+
+async def test_deliveries_are_searched(desk: Hooked, receiver: Receiver) -> None:
+    receiver.answer = lambda request: 500 if request.path == "/broken" else 200
+    one = await desk.subscribed(receiver.url(), event_types=OF_ORDERS)
+    other = await desk.subscribed(receiver.url("/broken"), owner_id=DESK_ID, event_types=["conversion.cancelled"])
+    await desk.cancelled()
+    await desk.worker.work_once()
+    moment = desk.clock.advance(seconds=1)
+    await desk.confirmed()
+    await desk.worker.work_once()
+    find, lane = desk.webhooks.deliveries.page, desk.lane.number
+    assert (await find(lane, limit=10, offset=0)).total == 4
+    page = await find(lane, limit=1, offset=1)
+    assert (len(page.rows), page.total) == (1, 4)
+    assert (await find(lane, subscription_id=one.id, limit=10, offset=0)).total == 3
+    assert (await find(lane, owner_id=DESK_ID, limit=10, offset=0)).total == 1
+    assert (await find(lane, state="pending", limit=10, offset=0)).rows[0].subscription_id == other.id
+    assert (await find(lane, event_type="conversion.confirmed", limit=10, offset=0)).total == 1
+    assert (await find(lane, since=moment, limit=10, offset=0)).total == 2
+    event_id = page.rows[0].event_id
+    assert {row.event_id for row in (await find(lane, event_id=event_id, limit=10, offset=0)).rows} == {event_id}
+    assert (await find(lane + 1, limit=10, offset=0)).total == 0
+
+
+async def test_what_is_old_and_over_is_dropped(apart: Hooked, receiver: Receiver) -> None:
+    desk = apart
+    await desk.subscribed(receiver.url(), event_types=OF_ORDERS)
+    gone = await desk.subscribed(receiver.url("/off"), event_types=OF_ORDERS)
+    await desk.cancelled()
+    await desk.told()
+    await desk.webhooks.subscriptions.change(gone, Change(is_active=False))
+    await desk.worker.work_once()
+    await desk.worker.keep_house()
+    assert len(await desk.deliveries()) == 2
+    desk.clock.advance(seconds=30 * 86_400)
+    await desk.worker.keep_house()
+    assert len(await desk.deliveries()) == 2
+    desk.clock.advance(seconds=1)
+    await desk.worker.keep_house()
+    assert await desk.deliveries() == []
+    assert await desk.connection.fetchval("select count(*) from delivery_attempts") == 0
+
+
+async def test_what_is_old_and_still_waits_is_kept(apart: Hooked, receiver: Receiver) -> None:
+    desk = apart
+    await desk.subscribed(receiver.url())
+    await desk.cancelled()
+    await desk.told()
+    desk.clock.advance(seconds=31 * 86_400)
+    await desk.worker.keep_house()
+    assert len(await desk.deliveries()) == 1
+
+
+async def test_the_backlog_is_counted(apart: Hooked, receiver: Receiver) -> None:
+    desk = apart
+    await desk.subscribed(receiver.url(), event_types=OF_ORDERS)
+    assert await desk.worker.backlog() == (0, 0)
+    await desk.cancelled()
+    await desk.told()
+    desk.clock.advance(milliseconds=2_500)
+    assert await desk.worker.backlog() == (1, 2_500)
+    await desk.worker.work_once()
+    assert await desk.worker.backlog() == (0, 0)
+
+
+async def test_two_workers_at_once_send_each_once(desk: Hooked, receiver: Receiver) -> None:
+    subscription = await desk.subscribed(receiver.url(), event_types=OF_ORDERS)
+    for _ in range(30):
+        await desk.cancelled()
+    await desk.told()
+    taken = await asyncio.gather(*(claimed(desk, subscription, room=5) for _ in range(10)))
+    assert len([one for part in taken for one in part]) == len({one.id for part in taken for one in part}) == 30
+
+
+async def test_a_key_that_cannot_be_opened_is_a_failed_attempt(apart: Hooked, receiver: Receiver) -> None:
+    desk = apart
+    subscription = await desk.subscribed(receiver.url())
+    await desk.connection.execute("delete from signing_keys")
+    await desk.cancelled()
+    await desk.worker.work_once()
+    (delivery,) = await desk.deliveries(subscription)
+    assert (delivery.state, delivery.error) == ("pending", "the message could not be signed")
+    assert receiver.requests == []
+    assert timedelta(0) < (delivery.due_at or desk.clock.now()) - desk.clock.now()
