@@ -50,7 +50,7 @@ from otcdesk.storage.database import Reads, engine_pool, without_password
 from otcdesk.storage.leadership import Leadership
 from otcdesk.storage.postgres_store import BY_INDEX, PostgresStore
 from otcdesk.storage.secrets import Secrets
-from otcdesk.webhooks.deliveries import Deliveries
+from otcdesk.webhooks.deliveries import BY_HAND_MAX, Deliveries
 from otcdesk.webhooks.envelope import Envelopes
 from otcdesk.webhooks.keys import SigningKeys
 from otcdesk.webhooks.outbox import Outbox
@@ -103,11 +103,11 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
     audit_key: bytes
     urls: dict[str, str]
 
-    async def work_once(self) -> None:
-        """Let the workers do now what they would do in a moment."""
+    async def work_once(self, lane: int) -> None:
+        """Let the workers do now what they would do in a moment; of webhooks those of one lane."""
         await record_what_is_due(self.desk)
         await self.settlement.settle_waiting()
-        await self.webhook_worker.work_once()
+        await self.webhook_worker.work_once(lane)
 
 
 def writer_name() -> str:
@@ -162,7 +162,7 @@ async def _wired(
     session_key = load_or_make_key(settings.home_path, "session.key")
     metrics = Metrics(place.process, place.shared)
     sealed = Secrets(edge_reads.pool, settings.home_path, clock)
-    webhooks = _webhooks(settings, clock, webhook_reads, sealed, sender)
+    webhooks = _webhooks(settings, clock, webhook_reads, reads, sealed, sender)
     webhook_worker = WebhookWorker(webhooks, clock, settings, metrics.webhook)
 
     def committed(outcomes: Mapping[tuple[str, str], int], nanoseconds: int) -> None:
@@ -224,11 +224,14 @@ def _sender(settings: Settings) -> AbstractAsyncContextManager[Sender]:
         timeout_ms=settings.webhooks_timeout_ms,
         ca_file=settings.webhooks_ca_file,
         response_bytes_max=settings.webhooks_response_bytes_max,
-        connections_max=settings.webhooks_in_flight_max,
+        connections_max=settings.webhooks_in_flight_max + BY_HAND_MAX,
     )
 
 
-def _webhooks(settings: Settings, clock: Clock, reads: Reads, sealed: Secrets, sender: Sender) -> Webhooks:
+def _webhooks(
+    settings: Settings, clock: Clock, reads: Reads, pages: Reads, sealed: Secrets, sender: Sender
+) -> Webhooks:
+    """Put the parts together. What edges ask for has connections of its own, so that it holds up no message."""
     keys = SigningKeys(reads.pool, sealed, ENVELOPES, clock, overlap_hours=settings.webhooks_overlap_hours)
     outbox = Outbox(reads.pool, ENVELOPES, clock)
     return Webhooks(
@@ -236,7 +239,7 @@ def _webhooks(settings: Settings, clock: Clock, reads: Reads, sealed: Secrets, s
         keys=keys,
         sender=sender,
         subscriptions=Subscriptions(
-            reads=reads,
+            reads=pages,
             keys=keys,
             sender=sender,
             envelopes=ENVELOPES,
@@ -246,6 +249,7 @@ def _webhooks(settings: Settings, clock: Clock, reads: Reads, sealed: Secrets, s
         outbox=outbox,
         deliveries=Deliveries(
             reads=reads,
+            pages=pages,
             outbox=outbox,
             envelopes=ENVELOPES,
             keys=keys,

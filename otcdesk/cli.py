@@ -43,7 +43,8 @@ from otcdesk.secret_files import fingerprint
 from otcdesk.serving import LISTEN_BACKLOG, among_others, serve, workers
 from otcdesk.storage.database import without_password
 from otcdesk.supervisor import Supervisor
-from otcdesk.world_loading import LIVE
+from otcdesk.webhooks.keys import desk_owner
+from otcdesk.world_loading import LIVE, SANDBOX
 
 cli = typer.Typer(
     help="A self-hosted OTC desk: quote, confirm, approve and settle.",
@@ -247,6 +248,8 @@ def world_load(file: Path, lane: LaneName = MAIN_LANE, home: Home = None) -> Non
         for webhook in loaded.webhooks:
             told = "" if webhook.secret is None else f": {webhook.secret}   (shown this once)"
             typer.echo(f"webhook {webhook.url}{told}")
+        for missed in loaded.missed:
+            typer.echo(f"webhook {missed.url} was not made: {missed.reason}", err=True)
 
     on_desk(settings_of(home=home and str(home)), run)
 
@@ -334,6 +337,7 @@ def keys_rotate_secrets(
 @keys.command(name="rotate-webhooks")
 def keys_rotate_webhooks(
     envelope: Annotated[str, typer.Argument(help="Whose key pair: ramp or offers.")],
+    sandbox: Annotated[bool, typer.Option("--sandbox", help="The pair of sandboxes, not the live one.")] = False,
     home: Home = None,
 ) -> None:
     """Replace the key pair that signs an envelope's webhooks; both sign for DESK_WEBHOOKS_OVERLAP_HOURS."""
@@ -342,7 +346,8 @@ def keys_rotate_webhooks(
         of_desk = [name for name in ENVELOPES.names if not ENVELOPES.named(name).own_keys]
         if envelope not in of_desk:
             raise typer.BadParameter(f"the desk has key pairs for {' and '.join(of_desk)}")
-        made = await program.webhooks.keys.rotate(envelope, ENVELOPES.named(envelope).key_kinds[0])
+        owner = desk_owner(envelope, SANDBOX if sandbox else LIVE)
+        made = await program.webhooks.keys.rotate(owner, ENVELOPES.named(envelope).key_kinds[0])
         typer.echo(made.key.shown, nl=False)
 
     on_desk(settings_of(home=home and str(home)), run)

@@ -73,9 +73,9 @@ def verify(
     try:
         proved = chosen.check(captured, keys, moment)
     except SignatureInvalid as invalid:
-        typer.echo(f"{_styled('NOT verified', typer.colors.RED)}: {invalid}", color=_color())
+        typer.echo(f"{_styled('NOT verified', typer.colors.RED)}: {_plain(str(invalid))}", color=_color())
         raise typer.Exit(1) from None
-    typer.echo(f"{_styled('Verified', typer.colors.GREEN)}: {proved}", color=_color())
+    typer.echo(f"{_styled('Verified', typer.colors.GREEN)}: {_plain(proved)}", color=_color())
 
 
 def _moment(text: str | None) -> datetime:
@@ -217,7 +217,7 @@ def _tell_line(arrived: Arrived) -> None:
     seen = arrived.glance
     judged = _styled("verified", typer.colors.GREEN)
     if not arrived.verified:
-        judged = f"{_styled('NOT verified', typer.colors.RED)}: {arrived.proof}"
+        judged = f"{_styled('NOT verified', typer.colors.RED)}: {_plain(arrived.proof)}"
     parts = [
         _styled(f"{arrived.at.astimezone():%H:%M:%S}", typer.colors.BRIGHT_BLACK),
         _styled(seen.event_type or "?", typer.colors.CYAN),
@@ -238,7 +238,7 @@ def _tell_json(arrived: Arrived) -> None:
         "subjectId": seen.subject_id,
         "status": seen.status,
         "verified": arrived.verified,
-        "proof": arrived.proof,
+        "proof": _plain(arrived.proof),
         "duplicate": arrived.duplicate,
         "body": arrived.body.decode("utf-8", "replace"),
     }
@@ -262,5 +262,5 @@ def _plain(text: str) -> str:
 
 
 def _fail(told: str) -> NoReturn:
-    typer.echo(f"otcdesk: {told}", err=True)
+    typer.echo(f"otcdesk: {_plain(told)}", err=True)
     raise typer.Exit(1)

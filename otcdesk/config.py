@@ -60,7 +60,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = 0
 
     webhooks_local: Annotated[
-        bool, Meta(description="Let webhooks go to this machine and without TLS; for sandboxes only.")
+        bool,
+        Meta(
+            description="Let webhooks go to this machine and without TLS; for sandboxes only that nobody else reaches."
+        ),
     ] = False
     webhooks_ca_file: Annotated[
         str, Meta(description="PEM file of authorities to trust for webhooks beside the system's own.")
@@ -80,6 +83,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     webhooks_in_flight_per_endpoint_max: Annotated[
         int, Meta(ge=1, le=1_000, description="Most webhooks being sent to one subscription at the same time.")
     ] = 32
+    webhooks_in_flight_per_owner_max: Annotated[
+        int, Meta(ge=1, le=10_000, description="Most webhooks being sent to one tenant at the same time.")
+    ] = 64
     webhooks_response_bytes_max: Annotated[
         int, Meta(ge=0, le=65_536, description="How much of a receiver's answer is read and kept, bytes.")
     ] = 2_048

@@ -25,6 +25,10 @@ log = structlog.get_logger()
 
 _NANOSECONDS = 1_000_000_000
 
+#: Labels of everything else come from tables of the code. Webhooks come and go as their owners like, sandboxes' most of
+#: all: those that come later are counted together, and leave room for the desk's own figures.
+_WEBHOOK_SERIES_MAX = 2_000
+
 #: A batch of one waits for one commit; a batch of hundreds should still be faster than a tenth of a second.
 _SECONDS = ("0.001", "0.0025", "0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1.0", "2.5", "10.0")
 _NUMBERS = tuple(f"{1 << power}.0" for power in range(11))
@@ -137,6 +141,11 @@ WEBHOOKS_OLDEST_SECONDS = Figure(
     meaning="For how long the longest due webhook has been due",
     unit=_NANOSECONDS,
 )
+WEBHOOKS_UNTOLD = Figure(
+    kind=Kind.GAUGE,
+    name="otcdesk_webhooks_untold_batches",
+    meaning="Batches of lanes with webhooks whose events are not turned into webhooks yet",
+)
 
 FIGURES = (
     COMMANDS,
@@ -152,6 +161,7 @@ FIGURES = (
     WEBHOOK_ATTEMPTS,
     WEBHOOKS_WAITING,
     WEBHOOKS_OLDEST_SECONDS,
+    WEBHOOKS_UNTOLD,
 )
 
 _OF_THE_PRESENT = frozenset(figure.name for figure in FIGURES if figure.kind is Kind.GAUGE)
@@ -179,6 +189,7 @@ class Metrics:
         self._restarts = self._place(RESTARTS, str(process))
         self._webhooks_waiting = self._place(WEBHOOKS_WAITING)
         self._webhooks_oldest = self._place(WEBHOOKS_OLDEST_SECONDS)
+        self._webhooks_untold = self._place(WEBHOOKS_UNTOLD)
         self._commands: dict[tuple[str, str], int] = {}
         self._handed_over: dict[str, int] = {}
         self._webhooks: dict[tuple[UUID, bool], int] = {}
@@ -227,18 +238,16 @@ class Metrics:
     def webhook(self, subscription_id: UUID, received: bool) -> None:  # noqa: FBT001  (a row of a table of two)
         """Count an attempt to send a webhook; see `workers.webhooks.Watch`."""
         place = self._webhooks.get((subscription_id, received))
-        if place is None:
-            try:
-                place = self._place(WEBHOOK_ATTEMPTS, str(subscription_id), "received" if received else "failed")
-            except Full:  # sandboxes come and go, and their webhooks with them
-                place = self._other_webhooks[received]
+        if place is None and len(self._webhooks) < _WEBHOOK_SERIES_MAX:
+            place = self._place(WEBHOOK_ATTEMPTS, str(subscription_id), "received" if received else "failed")
             self._webhooks[subscription_id, received] = place
-        self._cells[place] += 1
+        self._cells[self._other_webhooks[received] if place is None else place] += 1
 
-    def webhooks_waiting(self, waiting: int, oldest_due_ms: int) -> None:
-        """Say how many webhooks wait, and for how long the longest due one has been due."""
+    def webhooks_waiting(self, waiting: int, oldest_due_ms: int, untold_batches: int) -> None:
+        """Say how many webhooks wait, for how long the longest due one has been due, and how far telling is behind."""
         self._cells[self._webhooks_waiting] = waiting
         self._cells[self._webhooks_oldest] = oldest_due_ms * 1_000_000
+        self._cells[self._webhooks_untold] = untold_batches
 
     def restarted(self, times: int) -> None:
         """Count that this process had to be started again."""

@@ -124,8 +124,7 @@ def _webhook_loops(program: Program) -> list[Loop]:
         return leadership.leads and await worker.keep_house()
 
     async def count() -> bool:
-        if leadership.leads:
-            program.metrics.webhooks_waiting(*await worker.backlog())
+        program.metrics.webhooks_waiting(*(await worker.backlog() if leadership.leads else (0, 0, 0)))
         return False
 
     telling = Loop("outbox", fan_out, period_ms=settings.webhooks_period_ms)

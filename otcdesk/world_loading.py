@@ -7,10 +7,9 @@ balances that are booked stay booked.
 import asyncio
 from datetime import UTC, datetime
 from importlib.resources import files
-from typing import Any
+from typing import Any, ClassVar
 
 import asyncpg
-import msgspec
 
 from otcdesk.actions.declare_world import Declared, DeclareWorld
 from otcdesk.actions.steer_sandbox import SetClock
@@ -20,8 +19,15 @@ from otcdesk.desk import Desk
 from otcdesk.domain.parties import DESK_ID
 from otcdesk.domain.world import Declaration, WorldFile, account_id, declaration_of, parse_world, tenant_id
 from otcdesk.errors import Code, Refusal
+from otcdesk.webhooks.envelope import Discreet
 from otcdesk.webhooks.subscriptions import Subscriptions
-from otcdesk.webhooks.world_files import MadeWebhook, check_webhooks, make_webhooks, missing_webhooks
+from otcdesk.webhooks.world_files import (
+    MadeWebhook,
+    MissedWebhook,
+    check_webhooks,
+    make_webhooks,
+    missing_webhooks,
+)
 
 LIVE = "live"
 SANDBOX = "sandbox"
@@ -29,8 +35,13 @@ SANDBOX = "sandbox"
 _CALLER = "world file"
 
 
-class LoadedWorld(msgspec.Struct, frozen=True, kw_only=True):
-    """What loading did, with the secrets of the credentials that it made, by their names in the file, and webhooks."""
+class LoadedWorld(Discreet, frozen=True, kw_only=True):
+    """What loading did, with the secrets of the credentials that it made, by their names in the file, and webhooks.
+
+    `missed`: webhooks that could not be made at last; loading again makes them.
+    """
+
+    unshown: ClassVar[frozenset[str]] = frozenset({"api_keys", "operators"})
 
     lane: int
     name: str
@@ -40,6 +51,7 @@ class LoadedWorld(msgspec.Struct, frozen=True, kw_only=True):
     tenants: dict[str, str]
     accounts: dict[str, str]
     webhooks: list[MadeWebhook]
+    missed: list[MissedWebhook]
 
 
 class WorldLoader:
@@ -88,19 +100,23 @@ class WorldLoader:
         if clock is not None:
             await self._submit(lane, clock)
         declared: Declared = await self._submit(lane, DeclareWorld(declaration=declaration))
+        api_keys = await self._api_keys(lane, world, kind)
+        operators = await self._operators(lane, world, kind)
+        webhooks = await make_webhooks(self.subscriptions, missing)
         return LoadedWorld(
             lane=lane,
             name=world.name,
             declared=declared,
-            api_keys=await self._api_keys(lane, world, kind),
-            operators=await self._operators(lane, world, kind),
+            api_keys=api_keys,
+            operators=operators,
             tenants={tenant.ref: str(tenant_id(tenant.ref)) for tenant in world.tenants},
             accounts={
                 f"{tenant.ref}/{ref}": str(account_id(tenant.ref, ref))
                 for tenant in world.tenants
                 for ref in tenant.account_refs
             },
-            webhooks=await make_webhooks(self.subscriptions, missing),
+            webhooks=webhooks.made,
+            missed=webhooks.missed,
         )
 
     async def _submit(self, lane: int, command: Any) -> Any:

@@ -1,6 +1,7 @@
 """What is counted is what happened, and comes out as Prometheus reads it."""
 
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -40,3 +41,19 @@ async def test_the_engine_tells_every_outcome(lane: Lane, tmp_path: Path) -> Non
     assert value(text, 'otcdesk_commands_total{command="quote_buy",outcome="done"}') == "1.0"
     assert value(text, 'otcdesk_commands_total{command="quote_buy",outcome="SOURCE_CASH_INACTIVE"}') == "1.0"
     assert value(text, "otcdesk_commands_waiting") == "0.0"
+
+
+def test_webhooks_leave_room_for_the_desks_own_figures() -> None:
+    metrics = Metrics()
+    ids = [uuid4() for _ in range(3_000)]
+    for subscription_id in ids:
+        metrics.webhook(subscription_id, received=True)
+    metrics.webhook(ids[-1], received=False)
+    metrics.webhook(ids[0], received=True)
+    metrics.batch({("new_command", "done"): 1}, 1_000)
+    text = metrics.text()
+    name = "otcdesk_webhook_attempts_total"
+    assert value(text, f'{name}{{outcome="received",webhook="{ids[0]}"}}') == "2.0"
+    assert value(text, f'{name}{{outcome="received",webhook="others"}}') == "1000.0"
+    assert value(text, f'{name}{{outcome="failed",webhook="others"}}') == "1.0"
+    assert value(text, 'otcdesk_commands_total{command="new_command",outcome="done"}') == "1.0"

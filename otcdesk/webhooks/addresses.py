@@ -111,10 +111,10 @@ def checked_url(text: str, *, local: bool) -> Target:
     """Read a webhook's URL, which is https, or with `local`, for sandboxes, also http.
 
     Refuses with SUBSCRIPTION_URL_INVALID what is not plainly one URL: also credentials, a fragment, characters outside
-    of RFC 3986, names that are not ASCII (they have an ASCII form), a dot at the end of a name, and every spelling of
-    an IPv4 address but four decimal numbers. Refuses with SUBSCRIPTION_URL_FORBIDDEN an address that may not be
-    connected to, and names of this machine or of inside networks. Whether another name leads to an open address is
-    for whoever resolves it to judge, by `may_connect`.
+    of RFC 3986, names that are not ASCII (they have an ASCII form), a dot at the end of a name, names of one label
+    unless `local`, and every spelling of an IPv4 address but four decimal numbers. Refuses with
+    SUBSCRIPTION_URL_FORBIDDEN an address that may not be connected to, and names of this machine or of inside networks.
+    Whether another name leads to an open address is for whoever resolves it to judge, by `may_connect`.
     """
     found = _URL.fullmatch(text) if len(text) <= URL_CHARACTERS_MAX else None
     scheme = found["scheme"].lower() if found else ""
@@ -176,3 +176,5 @@ def _check_name(host: str, *, local: bool) -> None:
         name = ".".join(above[start:])
         if name in _INSIDE_NAMES or (name == _LOCALHOST and not local):
             raise Refusal(Code.SUBSCRIPTION_URL_FORBIDDEN)
+    if len(above) == 1 and not local:  # the inside's search domains would say where it leads
+        raise Refusal(Code.SUBSCRIPTION_URL_INVALID)

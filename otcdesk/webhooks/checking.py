@@ -22,16 +22,27 @@ def unix_seconds(moment: datetime) -> int:
 
 def header(captured: Captured, name: str) -> str:
     """Return a header that must be there; raises SignatureInvalid."""
-    found = captured.headers.get(name.lower())
+    found = optional_header(captured, name)
     if found is None:
         raise SignatureInvalid(f"The header {name} is missing.")
+    return found
+
+
+def optional_header(captured: Captured, name: str) -> str | None:
+    """Return a header, None if it is missing; raises SignatureInvalid for what the desk puts into none.
+
+    Anybody can post any bytes; those that are no text would be characters that nothing can encode.
+    """
+    found = captured.headers.get(name.lower())
+    if found is not None and not found.isascii():
+        raise SignatureInvalid(f"The header {name} is not ASCII.")
     return found
 
 
 def seconds_of(captured: Captured, name: str) -> int:
     """Return the time in a header, Unix seconds; raises SignatureInvalid."""
     text = header(captured, name)
-    if not text.isascii() or not text.isdigit() or len(text) > _DIGITS_MAX:
+    if not text.isdigit() or len(text) > _DIGITS_MAX:
         raise SignatureInvalid(f"The header {name} is not a time in Unix seconds.")
     return int(text)
 

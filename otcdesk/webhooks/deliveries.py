@@ -6,7 +6,9 @@ attempt is counted once even if two thought that it was theirs.
 """
 
 import random
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -32,6 +34,13 @@ log = structlog.get_logger()
 
 #: A claim outlives the longest attempt by so much, milliseconds, in which its outcome is recorded.
 _RECORDING_MS = 20_000
+
+#: How many messages are sent at the same time because somebody waits for them: of one owner, and in all.
+_BY_HAND_OF_OWNER_MAX = 4
+BY_HAND_MAX = 32
+
+#: Counting more of what fits a search would take longer than anybody waits.
+_COUNTED_MAX = 10_000
 
 _GONE = "the receiver answered 410"
 
@@ -94,6 +103,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
     claimed: Claimed
     attempt: Attempt
+    began_at: datetime
     ended_at: datetime
     verdict: Verdict
 
@@ -108,7 +118,7 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Backlog(msgspec.Struct, frozen=True, kw_only=True):
-    """How many deliveries wait, and since when the longest due one is due."""
+    """How many deliveries wait, and since when the longest due one is due that only the desk keeps waiting."""
 
     waiting: int
     oldest_due_at: datetime | None
@@ -121,6 +131,7 @@ class Deliveries:
         self,
         *,
         reads: Reads,
+        pages: Reads,
         outbox: Outbox,
         envelopes: Envelopes,
         keys: SigningKeys,
@@ -129,6 +140,9 @@ class Deliveries:
         settings: Settings,
     ) -> None:
         self._reads = reads
+        #: Connections of their own for what people look at, so that they hold up no message.
+        self._pages = pages
+        self._hands: Counter[tuple[int, UUID]] = Counter()
         self._outbox = outbox
         self._envelopes = envelopes
         self._keys = keys
@@ -140,9 +154,9 @@ class Deliveries:
 
     # -- sending what is due ------------------------------------------------------------------------------------------
 
-    async def ready(self) -> list[Subscription]:
-        """Return the subscriptions that are switched on and have something due."""
-        return await self._reads.rows("deliveries", "ready", Subscription, self._clock.now())
+    async def ready(self, lane: int | None = None) -> list[Subscription]:
+        """Return the subscriptions that are switched on and have something due, of one lane or of all."""
+        return await self._reads.rows("deliveries", "ready", Subscription, self._clock.now(), lane)
 
     async def claim(self, rooms: Sequence[tuple[Subscription, int]]) -> list[Claimed]:
         """Take due deliveries, at most so many of each subscription, in the order in which they may be sent."""
@@ -162,6 +176,7 @@ class Deliveries:
         """Make one attempt; whatever goes wrong on the way, the keys' trouble too, is an attempt that failed."""
         subscription = claimed.subscription
         policy = self._policies[subscription.envelope]
+        began_at = self._clock.now()
         try:
             attempt = await self._attempt(claimed)
         except Exception as error:  # noqa: BLE001  (one subscription's trouble is not the others')
@@ -170,7 +185,7 @@ class Deliveries:
         ended_at = self._clock.now()
         jitter = random.randrange(1000)  # noqa: S311  (nobody gains by guessing it)
         judged = verdict(policy, attempt, claimed.retries_made, ended_at, jitter)
-        return Outcome(claimed=claimed, attempt=attempt, ended_at=ended_at, verdict=judged)
+        return Outcome(claimed=claimed, attempt=attempt, began_at=began_at, ended_at=ended_at, verdict=judged)
 
     async def _attempt(self, claimed: Claimed) -> Attempt:
         subscription = claimed.subscription
@@ -188,7 +203,11 @@ class Deliveries:
     async def record(self, outcomes: Sequence[Outcome]) -> None:
         """Write down what came of attempts, count failures in a row, and switch off who failed for too long."""
         async with self._reads.pool.acquire() as connection, connection.transaction():
-            await connection.execute(self._queries["record"], *zip(*map(_recorded, outcomes), strict=True))
+            rows = await connection.fetch(self._queries["record"], *zip(*map(_recorded, outcomes), strict=True))
+            recorded = {row["id"] for row in rows}
+            outcomes = [one for one in outcomes if one.claimed.id in recorded]
+            if not outcomes:
+                return
             counted = await self._count(connection, outcomes)
             gone = {one.claimed.subscription.id for one in outcomes if one.verdict.gone}
             for subscription in counted:
@@ -198,17 +217,18 @@ class Deliveries:
 
     async def _count(self, connection: Any, outcomes: Sequence[Outcome]) -> list[Subscription]:
         """Count failures in a row, and note pauses that were asked for; returns the subscriptions that changed."""
-        told: dict[UUID, tuple[bool, int, datetime | None]] = {}
+        told: dict[tuple[UUID, str], tuple[bool, datetime | None, datetime | None]] = {}
         for one in sorted(outcomes, key=lambda outcome: outcome.ended_at):
-            had_success, failures, held_until = told.get(one.claimed.subscription.id, (False, 0, None))
+            receiver = (one.claimed.subscription.id, one.claimed.subscription.url)
+            had_success, failed_from, held_until = told.get(receiver, (False, None, None))
             ended_well = one.verdict.state == SUCCEEDED
-            told[one.claimed.subscription.id] = (
+            told[receiver] = (
                 had_success or ended_well,
-                0 if ended_well else failures + 1,
+                None if ended_well else max(failed_from or one.began_at, one.began_at),
                 max(filter(None, (held_until, one.verdict.held_until)), default=None),
             )
         # In one order everywhere, so that two who record at once wait for one another and do not block.
-        rows = sorted((key, *counts) for key, counts in told.items())
+        rows = [(*receiver, *told[receiver]) for receiver in sorted(told)]
         changed = await connection.fetch(self._queries["count_outcomes"], *zip(*rows, strict=True), self._clock.now())
         return [msgspec.json.decode(row[0], type=Subscription) for row in changed]
 
@@ -223,7 +243,8 @@ class Deliveries:
     async def _disable(self, connection: Any, subscription: Subscription, reason: str) -> None:
         """Switch a subscription off and tell the operator in the same database transaction."""
         now = self._clock.now()
-        if await connection.fetchval(self._queries["disable"], subscription.id, now, reason) is None:
+        disabled = (subscription.id, now, reason, subscription.url)
+        if await connection.fetchval(self._queries["disable"], *disabled) is None:
             return
         log.warning("webhook_disabled", subscription_id=str(subscription.id), reason=reason)
         occurrence = _about(subscription, WEBHOOK_DISABLED, self._clock.new_id(), now, reason)
@@ -237,8 +258,13 @@ class Deliveries:
     async def send_now(self, subscription: Subscription, delivery_id: UUID) -> Sent:
         """Send a delivery at once, whatever became of it; what fails is tried again as if it were new.
 
-        Refuses DELIVERY_NOT_FOUND, and DELIVERY_UNDER_WAY while somebody is sending it.
+        Refuses RATE_LIMITED when too many are being sent like this, DELIVERY_NOT_FOUND, and DELIVERY_UNDER_WAY while
+        somebody is sending it.
         """
+        with self._by_hand(subscription):
+            return await self._send_now(subscription, delivery_id)
+
+    async def _send_now(self, subscription: Subscription, delivery_id: UUID) -> Sent:
         now = self._clock.now()
         rows = await self._reads.records(
             "deliveries", "claim_one", delivery_id, subscription.id, now, now + self._claim_holds
@@ -247,17 +273,40 @@ class Deliveries:
             known = await self.find(subscription.lane, delivery_id)
             there = known is not None and known.subscription_id == subscription.id
             raise Refusal(Code.DELIVERY_UNDER_WAY if there else Code.DELIVERY_NOT_FOUND)
-        outcome = await self.send(_claimed(rows[0], subscription))
+        claimed = _claimed(rows[0], subscription)
+        if rows[0]["event_type"] == self._envelopes.named(subscription.envelope).test_type:
+            return await self._send_once(claimed)
+        outcome = await self.send(claimed)
         await self.record([outcome])
         return _sent(outcome)
 
     async def send_test(self, subscription: Subscription) -> Sent:
-        """Send a test message at once, and once; it counts neither for nor against the receiver."""
-        envelope, now, delivery_id = (
-            self._envelopes.named(subscription.envelope),
-            self._clock.now(),
-            self._clock.new_id(),
-        )
+        """Send a test message at once, and once; it counts neither for nor against the receiver.
+
+        Refuses RATE_LIMITED when too many are being sent like this.
+        """
+        with self._by_hand(subscription):
+            return await self._send_test(subscription)
+
+    @contextmanager
+    def _by_hand(self, subscription: Subscription) -> Iterator[None]:
+        """Bound what is sent while somebody waits for it: of each owner, and in all."""
+        owner = (subscription.lane, subscription.owner_id)
+        if self._hands[owner] >= _BY_HAND_OF_OWNER_MAX or self._hands.total() >= BY_HAND_MAX:
+            raise Refusal(
+                Code.RATE_LIMITED, "Too many messages are being sent by hand; wait for one.", retry_after_seconds=1
+            )
+        self._hands[owner] += 1
+        try:
+            yield
+        finally:
+            self._hands[owner] -= 1
+            if not self._hands[owner]:
+                del self._hands[owner]
+
+    async def _send_test(self, subscription: Subscription) -> Sent:
+        envelope = self._envelopes.named(subscription.envelope)
+        now, delivery_id = self._clock.now(), self._clock.new_id()
         occurrence = _about(subscription, WEBHOOK_TEST, delivery_id, now, "This is a test message.")
         told = envelope.told(occurrence)
         if told is None:
@@ -273,6 +322,10 @@ class Deliveries:
             attempts=0,
             retries_made=0,
         )
+        return await self._send_once(claimed)
+
+    async def _send_once(self, claimed: Claimed) -> Sent:
+        """Send a message that is not tried again and says nothing of its receiver."""
         outcome = await self.send(claimed)
         ended = Verdict(state=SUCCEEDED if outcome.verdict.state == SUCCEEDED else FAILED)
         outcome = msgspec.structs.replace(outcome, verdict=ended)
@@ -296,28 +349,31 @@ class Deliveries:
         limit: int,
         offset: int,
     ) -> DeliveryPage:
-        """Return deliveries of a lane, newest first: those that fit everything that is not None."""
-        wanted = (lane, owner_id, subscription_id, state, event_type, event_id, since, limit, offset)
-        found = await self._reads.row("deliveries", "page", DeliveryPage, *wanted)
+        """Return deliveries of a lane, newest first: those that fit everything that is not None.
+
+        At most 10,000 are counted in `total`.
+        """
+        wanted = (lane, owner_id, subscription_id, state, event_type, event_id, since, limit, offset, _COUNTED_MAX)
+        found = await self._pages.row("deliveries", "page", DeliveryPage, *wanted)
         return found or DeliveryPage(rows=[], total=0)
 
     async def find(self, lane: int, delivery_id: UUID) -> Delivery | None:
         """Return a delivery, None if the lane has none of this id."""
-        return await self._reads.row("deliveries", "find", Delivery, lane, delivery_id)
+        return await self._pages.row("deliveries", "find", Delivery, lane, delivery_id)
 
     async def attempts(self, delivery_id: UUID) -> list[DeliveryAttempt]:
         """Return every attempt at a delivery, the first one first."""
-        return await self._reads.rows("deliveries", "attempts", DeliveryAttempt, delivery_id)
+        return await self._pages.rows("deliveries", "attempts", DeliveryAttempt, delivery_id)
 
     async def body(self, delivery_id: UUID) -> bytes:
         """Return the bytes that are sent."""
-        return bytes(await self._reads.value("deliveries", "body", delivery_id) or b"")
+        return bytes(await self._pages.value("deliveries", "body", delivery_id) or b"")
 
     # -- keeping house ------------------------------------------------------------------------------------------------
 
     async def backlog(self) -> Backlog:
         """Return how much waits, for the metrics."""
-        row = (await self._reads.records("deliveries", "backlog"))[0]
+        row = (await self._reads.records("deliveries", "backlog", self._clock.now()))[0]
         return Backlog(waiting=row["waiting"], oldest_due_at=row["oldest_due_at"])
 
     async def prune(self, *, older_than: datetime, at_most: int) -> int:
@@ -325,9 +381,13 @@ class Deliveries:
 
         One round takes at most so many: it is repeated as long as it finds some.
         """
-        await self._reads.value("deliveries", "give_up", older_than, at_most)
+        ended: int = await self._reads.value("deliveries", "give_up", older_than, at_most)
         dropped: int = await self._reads.value("deliveries", "prune", older_than, at_most)
-        return dropped
+        return max(ended, dropped)
+
+    async def forget_closed(self, *, at_most: int) -> None:
+        """Delete the subscriptions of lanes that are closed; what they were to be told ends as that of others does."""
+        await self._reads.value("deliveries", "delete_of_closed", self._clock.now(), at_most)
 
 
 def _claimed(row: Any, subscription: Subscription) -> Claimed:
@@ -352,7 +412,7 @@ def _recorded(one: Outcome) -> tuple[Any, ...]:
         attempt.took_ms,
         attempt.error,
         attempt.body,
-        one.ended_at - timedelta(milliseconds=attempt.took_ms),
+        one.began_at,
     )
 
 

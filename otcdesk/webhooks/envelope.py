@@ -6,7 +6,7 @@ The delivery itself is the same for all.
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import Enum
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 from uuid import UUID
 
 import msgspec
@@ -23,16 +23,35 @@ class KeyKind(Enum):
     ECDSA_P384 = "ecdsa-p384"
 
 
-class SigningKey(msgspec.Struct, frozen=True, kw_only=True):
+class Discreet(msgspec.Struct, frozen=True, kw_only=True):
+    """A value that is written down without its secrets: what logs and traces hold, many may read."""
+
+    #: The fields that are left out.
+    unshown: ClassVar[frozenset[str]] = frozenset()
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """Return what may be shown, by name; rich asks for it instead of `__repr__`."""
+        return [(name, getattr(self, name)) for name in self.__struct_fields__ if name not in self.unshown]
+
+    def __repr__(self) -> str:
+        """Write what may be shown."""
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.__rich_repr__())})"
+
+
+class SigningKey(Discreet, frozen=True, kw_only=True):
     """A key that signs: the bytes of its secret (the text that was shown) or of its private half (PKCS #8 PEM)."""
+
+    unshown: ClassVar[frozenset[str]] = frozenset({"secret"})
 
     id: UUID
     kind: KeyKind
     secret: bytes
 
 
-class CheckingKey(msgspec.Struct, frozen=True, kw_only=True):
+class CheckingKey(Discreet, frozen=True, kw_only=True):
     """What a receiver checks with: the secret as it was shown, or the public half (PEM)."""
+
+    unshown: ClassVar[frozenset[str]] = frozenset({"content"})
 
     kind: KeyKind
     content: bytes

@@ -20,10 +20,13 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from otcdesk.clock import Clock, iso_milliseconds
 from otcdesk.storage.queries import queries
 from otcdesk.storage.secrets import Secrets
-from otcdesk.webhooks.envelope import Envelope, Envelopes, KeyKind, SigningKey
+from otcdesk.webhooks.envelope import Discreet, Envelope, Envelopes, KeyKind, SigningKey
 from otcdesk.webhooks.key_pairs import new_key
 
 PURPOSE = "signing key"
+
+#: The kinds of lanes, in each of which the desk signs with a pair of its own (ramp contract, section 6).
+LANE_KINDS = ("live", "sandbox")
 
 #: The class of the advisory locks by which an owner's keys are made in turn; the second number is the owner's hash.
 _TURN_CLASS = 20264
@@ -50,6 +53,11 @@ class SignedFor(Protocol):
         """Return the name of its envelope."""
         ...
 
+    @property
+    def lane_kind(self) -> str:
+        """Return whether its lane is live or a sandbox."""
+        ...
+
 
 class StoredKey(msgspec.Struct, frozen=True, kw_only=True):
     """A signing key without its secret half. `shown`: the public half, or how a secret begins."""
@@ -62,8 +70,10 @@ class StoredKey(msgspec.Struct, frozen=True, kw_only=True):
     retires_at: datetime | None = None
 
 
-class MadeKey(msgspec.Struct, frozen=True, kw_only=True):
+class MadeKey(Discreet, frozen=True, kw_only=True):
     """A fresh key; `secret` is the text to be shown this once, None for a pair."""
+
+    unshown = frozenset({"secret"})
 
     key: StoredKey
     secret: str | None
@@ -74,6 +84,7 @@ class PublishedKey(msgspec.Struct, frozen=True, kw_only=True):
 
     id: UUID
     envelope: str
+    environment: str
     kind: KeyKind
     pem: str
     made_at: str = msgspec.field(name="madeAt")
@@ -110,7 +121,7 @@ class SigningKeys:
     def owner_of(self, subscription: SignedFor) -> str:
         """Return whose keys sign for a subscription: its own, or the desk's for its envelope."""
         envelope = self._envelopes.named(subscription.envelope)
-        return str(subscription.id) if envelope.own_keys else envelope.name
+        return str(subscription.id) if envelope.own_keys else desk_owner(envelope.name, subscription.lane_kind)
 
     # -- making and replacing ----------------------------------------------------------------------------------------
 
@@ -148,13 +159,15 @@ class SigningKeys:
         self._known.pop(owner, None)
 
     async def ensure(self, envelope: Envelope) -> None:
-        """Make the desk's own pair for an envelope unless there is one; two processes at once make one."""
-        if await self.live([envelope.name]):
+        """Make the desk's own pairs for an envelope unless they are there; two processes at once make one of each."""
+        owners = _desk_owners(envelope)
+        if {key.owner for key in await self.live(owners)} >= set(owners):
             return
         async with self._pool.acquire() as connection, connection.transaction():
-            await self._take_turn(connection, envelope.name)
-            if not await self.live([envelope.name], connection):
-                await self.make_on(connection, envelope.name, envelope.key_kinds[0])
+            for owner in owners:
+                await self._take_turn(connection, owner)
+                if not await self.live([owner], connection):
+                    await self.make_on(connection, owner, envelope.key_kinds[0])
 
     async def forget_retired(self, *, at_most: int) -> int:
         """Drop keys that are retired, with their secret halves; returns how many. Repeat it while it finds some."""
@@ -204,7 +217,7 @@ class SigningKeys:
         ]
         for envelope in envelopes:
             await self.ensure(envelope)
-        return [_published(key) for key in await self.live([envelope.name for envelope in envelopes])]
+        return [_published(key) for key in await self.live([o for each in envelopes for o in _desk_owners(each)])]
 
     async def _rows(self, owner: str) -> list[StoredKey]:
         now, known = time.monotonic_ns(), self._known.get(owner)
@@ -233,15 +246,26 @@ class SigningKeys:
         return key
 
 
+def desk_owner(envelope: str, lane_kind: str) -> str:
+    """Return who owns the desk's pair for an envelope: anybody may make a sandbox, so it has a pair of its own."""
+    return f"{envelope} {lane_kind}"
+
+
+def _desk_owners(envelope: Envelope) -> list[str]:
+    return [desk_owner(envelope.name, lane_kind) for lane_kind in LANE_KINDS]
+
+
 def _published(key: StoredKey) -> PublishedKey:
     public = load_pem_public_key(key.shown.encode("ascii"))
     if not isinstance(public, EllipticCurvePublicKey):
         raise TypeError(f"a key of {key.owner} is not of an elliptic curve")
     numbers = public.public_numbers()
     curve, algorithm, size = _CURVES[key.kind]
+    envelope, _, environment = key.owner.partition(" ")
     return PublishedKey(
         id=key.id,
-        envelope=key.owner,
+        envelope=envelope,
+        environment=environment,
         kind=key.kind,
         pem=key.shown,
         made_at=iso_milliseconds(key.made_at),

@@ -2,6 +2,9 @@
 
 A host with even one address that may not be connected to is refused whole: a name that is half inside is an attack or
 a mistake. Nothing is remembered beyond the lookup itself, so a name that leads elsewhere later is judged again.
+
+The system's lookups block, and those of a dead name server for long, so only so many go on at the same time. One that
+has begun cannot be broken off; one that still waits for its turn leaves when nobody asks for it any more.
 """
 
 import asyncio
@@ -19,33 +22,51 @@ from otcdesk.webhooks.addresses import may_connect
 #: Finds the addresses of a host, as text; raises OSError if it has none.
 Resolve = Callable[[str, int], Awaitable[list[str]]]
 
-#: How many hosts are looked up at the same time. The system's lookups block, those of a dead name server for long; each
-#: has a thread of its own while it lasts, so that it delays no other.
-_THREADS_MAX: Final = 64
+#: How many hosts are looked up at the same time, each on a thread of its own, so that a slow one delays no other.
+AT_ONCE_MAX: Final = 64
 
 
 class NotPublic(OSError):
     """A host has an address that may not be connected to."""
 
 
+class _Lookup:
+    """One lookup, and how many ask for it; `has_begun` once it has its turn."""
+
+    def __init__(self) -> None:
+        self.task: asyncio.Task[list[str]]
+        self.askers = 0
+        self.has_begun = False
+
+
 class Lookups(AbstractResolver):
     """Finds and judges addresses; those who ask for the same host at the same time share one lookup."""
 
-    def __init__(self, resolve: Resolve, *, local: bool) -> None:
-        """Take who knows addresses, and whether this machine may be among them."""
+    def __init__(
+        self, resolve: Resolve, *, local: bool, at_once_max: int = AT_ONCE_MAX, waiting_max: int | None = None
+    ) -> None:
+        """Take who knows addresses, and whether this machine may be among them.
+
+        More than `at_once_max` hosts wait for their turn; if `waiting_max` wait already, the next is refused at once.
+        """
         self._resolve = resolve
         self._local = local
-        self._under_way: dict[tuple[str, int], asyncio.Task[list[str]]] = {}
+        self._turns = asyncio.Semaphore(at_once_max)
+        self._under_way_max = None if waiting_max is None else at_once_max + waiting_max
+        self._under_way: dict[tuple[str, int], _Lookup] = {}
 
     async def addresses(self, host: str, port: int) -> list[str]:
         """Return all addresses of a host, none of them closed; raises NotPublic, or OSError if there are none."""
         key = (host, port)
-        task = self._under_way.get(key)
-        if task is None:
-            task = asyncio.create_task(self._look_up(host, port))
-            self._under_way[key] = task
-            task.add_done_callback(lambda _: self._under_way.pop(key, None))
-        return await asyncio.shield(task)  # whoever gives up does so alone
+        lookup = self._under_way.get(key) or self._begin(key)
+        lookup.askers += 1
+        try:
+            return await asyncio.shield(lookup.task)  # whoever gives up does so alone
+        finally:
+            lookup.askers -= 1
+            if not lookup.askers and not lookup.has_begun:
+                lookup.task.cancel()
+                self._forget(key, lookup)
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
@@ -66,10 +87,28 @@ class Lookups(AbstractResolver):
 
     async def close(self) -> None:
         """Give up the lookups under way."""
-        tasks = list(self._under_way.values())
+        tasks = [lookup.task for lookup in self._under_way.values()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _begin(self, key: tuple[str, int]) -> _Lookup:
+        if self._under_way_max is not None and len(self._under_way) >= self._under_way_max:
+            raise OSError("too many hosts wait to be looked up")
+        lookup = _Lookup()
+        lookup.task = asyncio.create_task(self._in_turn(lookup, *key))
+        lookup.task.add_done_callback(lambda _: self._forget(key, lookup))
+        self._under_way[key] = lookup
+        return lookup
+
+    def _forget(self, key: tuple[str, int], lookup: _Lookup) -> None:
+        if self._under_way.get(key) is lookup:
+            del self._under_way[key]
+
+    async def _in_turn(self, lookup: _Lookup, host: str, port: int) -> list[str]:
+        async with self._turns:  # until the answer is there, whether or not anybody still asks for it
+            lookup.has_begun = True
+            return await self._look_up(host, port)
 
     async def _look_up(self, host: str, port: int) -> list[str]:
         found = list(dict.fromkeys(await self._resolve(host, port)))
@@ -91,15 +130,12 @@ def is_open(address: str, *, local: bool) -> bool:
 
 def system_resolve() -> Resolve:
     """Return the system's way to find addresses: its files, its name servers, in its order."""
-    slots = asyncio.Semaphore(_THREADS_MAX)
 
     async def resolve(host: str, port: int) -> list[str]:
-        await slots.acquire()
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[list[str]] = loop.create_future()
 
         def settle(found: list[str] | None, error: BaseException | None) -> None:
-            slots.release()  # only when the thread is done, whether or not anybody still waits
             if answer.done():
                 return
             if error is not None:
@@ -117,7 +153,6 @@ def system_resolve() -> Resolve:
         try:
             thread.start()
         except RuntimeError:  # the system gives no more threads
-            slots.release()
             raise OSError("the host cannot be looked up now") from None
         return await answer
 

@@ -5,7 +5,7 @@ them; batches of a lane have no gaps and become visible in their order. So one p
 be kept, and it moves in the same database transaction that makes the deliveries.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -13,6 +13,7 @@ from uuid import UUID
 
 import asyncpg
 import msgspec
+import structlog
 
 from otcdesk.clock import Clock
 from otcdesk.domain.event_types import BALANCE_UPDATED, ORDER_MOVES, EventType, Occurrence, occurrence_id
@@ -23,6 +24,8 @@ from otcdesk.domain.parties import DESK_ID
 from otcdesk.storage.queries import queries
 from otcdesk.webhooks.envelope import Envelopes, Told
 from otcdesk.webhooks.subscriptions import Subscription
+
+log = structlog.get_logger()
 
 #: About so many rows are told in one database transaction; a batch is never told in part.
 ROWS_AT_ONCE = 1_000
@@ -74,11 +77,24 @@ class Outbox:
         #: Whether anybody had subscribed to anything when it was last looked at.
         self.listened = False
 
-    async def fan_out(self) -> int:
-        """Tell every lane's next part to its subscriptions; returns how many lanes went on, none once all is told."""
-        (found,) = await self._pool.fetch(self._queries["behind"])
-        self.listened = found["listened"]
-        return sum([await self._one_part(lane) for lane in found["lanes"]])
+    async def fan_out(self, only: int | None = None) -> int:
+        """Tell every lane's next part to its subscriptions; returns how many lanes went on, none once all is told.
+
+        `only`: this lane. One that cannot be told holds up no other: its error is raised when the others are told.
+        """
+        (found,) = await self._pool.fetch(self._queries["behind"], only)
+        if only is None:
+            self.listened = found["listened"]
+        told, errors = 0, []
+        for lane in found["lanes"]:
+            try:
+                told += await self._one_part(lane)
+            except Exception as error:  # noqa: BLE001  (raised below)
+                error.add_note(f"in lane {lane}")
+                errors.append(error)
+        if errors:
+            raise errors[0]
+        return told
 
     async def _one_part(self, lane: int) -> bool:
         async with self._pool.acquire() as connection, connection.transaction():
@@ -93,23 +109,26 @@ class Outbox:
             await connection.execute(self._queries["move"], lane, last)
             return True
 
+    async def untold_batches(self) -> int:
+        """Return how many batches of lanes that somebody listens to are not told yet."""
+        count: int = await self._pool.fetchval(self._queries["untold"])
+        return count
+
     async def recover(self, subscription: Subscription, since: datetime) -> int:
         """Make a subscription's deliveries since a time due again unless they arrived, and those that were never made.
 
         `since` is by the machine's clock, not a lane's. Nothing from before the subscription is told.
         """
         lane, count = subscription.lane, 0
-        async with self._pool.acquire() as connection:
-            start = await connection.fetchval(self._queries["before"], lane, since)
-            position = max(start, subscription.from_seq)
-            while True:
-                async with connection.transaction():
-                    told: int | None = await connection.fetchval(self._queries["position"], lane)
-                    if told is None or position >= told:
-                        return count
-                    last = await self._part(connection, lane, position, told)
-                    count += await self._deliver(connection, "deliver_again", lane, [subscription], position, last)
-                position = last
+        position = await self._pool.fetchval(self._queries["before"], lane, since)
+        position = max(position, subscription.from_seq)
+        told: int = await self._pool.fetchval(self._queries["position"], lane) or 0
+        while position < told:
+            async with self._pool.acquire() as connection, connection.transaction():
+                last = await self._part(connection, lane, position, told)
+                count += await self._deliver(connection, "deliver_again", lane, [subscription], position, last)
+            position = last
+        return count
 
     async def _part(self, connection: Any, lane: int, after: int, at_most: int) -> int:
         last: int = await connection.fetchval(self._queries["part"], lane, after, at_most, self._rows_at_once)
@@ -142,13 +161,13 @@ class Outbox:
         self, connection: Any, lane: int, after: int, last: int, tenants: list[UUID] | None
     ) -> list[Placed]:
         found = await connection.fetch(self._queries["events"], lane, after, last, tenants)
-        return [_of_order(lane, _read_event(row[0])) for row in found]
+        return [placed for row in found if (placed := _read_safely(_of_event_row, lane, row[0])) is not None]
 
     async def _entries(
         self, connection: Any, lane: int, after: int, last: int, tenants: list[UUID] | None
     ) -> list[Placed]:
         found = await connection.fetch(self._queries["entries"], lane, after, last, tenants, CASH)
-        return [_of_account(lane, _read_entry(row[0])) for row in found]
+        return [placed for row in found if (placed := _read_safely(_of_entry_row, lane, row[0])) is not None]
 
     def _some_want_balances(self, listening: Sequence[Subscription]) -> bool:
         """Tell whether somebody listens to what entries say: most desks' listeners do not, and entries are many."""
@@ -177,7 +196,7 @@ class Outbox:
                 continue
             name = subscription.envelope
             if name not in said:
-                said[name] = self._envelopes.named(name).told(occurrence)
+                said[name] = self._said(name, occurrence)
             told = said[name]
             if told is not None and told.event_type in subscription.event_types:
                 yield (
@@ -190,6 +209,26 @@ class Outbox:
                     told.body,
                 )
 
+    def _said(self, envelope: str, occurrence: Occurrence) -> Told | None:
+        """Say an occurrence; one that cannot be said must not hold up all that come after it in its lane.
+
+        It is in the log. Once the mistake is mended, `recover` tells it.
+        """
+        try:
+            return self._envelopes.named(envelope).told(occurrence)
+        except Exception:
+            log.exception("event_cannot_be_told", envelope=envelope, event_id=occurrence.id)
+            return None
+
+
+def _read_safely(read: Callable[[int, str], Placed], lane: int, row: str) -> Placed | None:
+    """Read a row; one that cannot be read must not hold up all that come after it in its lane. It is in the log."""
+    try:
+        return read(lane, row)
+    except Exception:
+        log.exception("event_cannot_be_read", lane=lane)
+        return None
+
 
 def may_hear(subscription: Subscription, occurrence: Occurrence) -> bool:
     """Tell whether a subscription's owner may see an occurrence: its own, or for the desk itself everybody's."""
@@ -198,7 +237,8 @@ def may_hear(subscription: Subscription, occurrence: Occurrence) -> bool:
     return occurrence.type.for_tenants and subscription.owner_id == occurrence.tenant_id
 
 
-def _of_order(lane: int, stored: _StoredEvent) -> Placed:
+def _of_event_row(lane: int, row: str) -> Placed:
+    stored = _read_event(row)
     event = stored.event
     order = stored.order.with_(state=event.state, version=event.order_version, updated_at=event.happened_at)
     if isinstance(event.rate, Decimal) and isinstance(event.destination_units, int):
@@ -220,7 +260,8 @@ def _move(name: str, state: str) -> EventType:
     return ORDER_MOVES[name, state]
 
 
-def _of_account(lane: int, stored: _StoredEntry) -> Placed:
+def _of_entry_row(lane: int, row: str) -> Placed:
+    stored = _read_entry(row)
     account = stored.account.with_(balance=stored.balance, version=stored.version)
     return stored.seq, Occurrence(
         id=occurrence_id(account.id, stored.version),

@@ -3,9 +3,11 @@
 The pauses before retries and the failures in a row that are too many belong to the envelope, and settings change them.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from http import HTTPStatus
+from uuid import UUID
 
 import msgspec
 
@@ -15,6 +17,12 @@ from otcdesk.webhooks.sender import Attempt
 PENDING = "pending"
 SUCCEEDED = "succeeded"
 FAILED = "failed"
+
+#: This part of what may be in flight is kept for owners who have nothing in flight yet.
+_KEPT_FOR_OTHERS = 4
+
+#: Who owns a subscription: its lane, since worlds may have the same tenants, and the tenant or the desk.
+_Owner = tuple[int, UUID]
 
 #: Receivers that fail share at most this part of what may be in flight, one message each, so that others find room.
 _SHARE_OF_FAILING = 2
@@ -47,9 +55,18 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     held_until: datetime | None = None
 
 
-class Share(msgspec.Struct, frozen=True, kw_only=True):
-    """A subscription that has something due: how many of its messages are in flight, and whether its receiver fails."""
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """How many messages may be in flight: in all, of one owner, and to one subscription."""
 
+    in_all: int
+    of_owner: int
+    of_endpoint: int
+
+
+class Share(msgspec.Struct, frozen=True, kw_only=True):
+    """A subscription: whose it is, how many of its messages are in flight, and whether its receiver fails."""
+
+    owner: _Owner
     in_flight: int
     fails: bool
 
@@ -99,31 +116,65 @@ def reason_to_disable(
     return None
 
 
-def shares(waiting: Sequence[Share], *, in_flight_max: int, per_endpoint_max: int) -> list[int]:
-    """Return how many messages each subscription may send now.
+def shares(waiting: Sequence[Share], limits: Limits, others: Sequence[Share] = ()) -> list[int]:
+    """Return how many messages each subscription that waits may send now; `others` have some in flight and none due.
 
     A receiver that fails gets one at a time, and all of them together at most half of the room, so that nobody waits
-    for those who never answer. The rest is dealt out one by one, so that nobody waits for those who have much.
+    for those who never answer. The rest is dealt out evenly between owners, and what an owner gets between its
+    receivers, so that nobody waits for those who have much or are slow; a quarter of all is kept for owners who have
+    nothing in flight.
     """
-    flying = sum(share.in_flight for share in waiting)
-    failing = sum(share.in_flight for share in waiting if share.fails)
-    room = max(in_flight_max - flying, 0)
-    room_for_failing = max(in_flight_max // _SHARE_OF_FAILING - failing, 0)
+    everybody = [*waiting, *others]
+    flying = sum(share.in_flight for share in everybody)
+    failing = sum(share.in_flight for share in everybody if share.fails)
+    room = max(limits.in_all - flying, 0)
+    room_for_failing = max(limits.in_all // _SHARE_OF_FAILING - failing, 0)
     wants = []
     for share in waiting:
         if not share.fails:
-            wants.append(max(per_endpoint_max - share.in_flight, 0))
+            wants.append(max(limits.of_endpoint - share.in_flight, 0))
             continue
         take = int(share.in_flight == 0 and room_for_failing > 0)
         room_for_failing -= take
         wants.append(take)
-    return _dealt(wants, room)
+    of_owners: Counter[_Owner] = Counter()
+    for share in everybody:
+        of_owners[share.owner] += share.in_flight
+    reserve = limits.in_all // _KEPT_FOR_OTHERS
+    return _dealt_to_owners(waiting, wants, of_owners, room, max(room - reserve, 0), limits.of_owner)
+
+
+def _dealt_to_owners(
+    waiting: Sequence[Share], wants: Sequence[int], flying: Counter[_Owner], room: int, rest: int, owner_max: int
+) -> list[int]:
+    """Deal the `rest` out to owners, what is kept to those who have nothing in flight, and each part to the owner's."""
+    places: dict[_Owner, list[int]] = {}
+    for place, share in enumerate(waiting):
+        places.setdefault(share.owner, []).append(place)
+    wanted = {
+        owner: min(sum(wants[place] for place in theirs), max(owner_max - flying[owner], 0))
+        for owner, theirs in places.items()
+    }
+    parts = dict(zip(places, _dealt(list(wanted.values()), rest), strict=True))
+    idle = [owner for owner in places if not flying[owner]]
+    least = max((room - rest) // _KEPT_FOR_OTHERS, 1)  # so that it is not the next one who takes all that is kept
+    lacks = [max(min(wanted[owner], least) - parts[owner], 0) for owner in idle]
+    for owner, more in zip(idle, _dealt(lacks, room - sum(parts.values())), strict=True):
+        parts[owner] += more
+    given = [0] * len(waiting)
+    for owner, theirs in places.items():
+        for place, number in zip(theirs, _dealt([wants[place] for place in theirs], parts[owner]), strict=True):
+            given[place] = number
+    return given
 
 
 def _dealt(wants: Sequence[int], room: int) -> list[int]:
-    """Deal room out evenly: who wants less than an even part gets it whole, the others share what is left."""
+    """Deal room out evenly: who wants less than an even part gets it whole, the others share what is left.
+
+    Where it cannot be even the later ones get one more; who wants more than there is has no claim to it.
+    """
     given = [0] * len(wants)
-    places = sorted(range(len(wants)), key=lambda place: wants[place])
+    places = sorted(range(len(wants)), key=lambda place: min(wants[place], room))
     for served, place in enumerate(places):
         given[place] = min(wants[place], room // (len(places) - served))
         room -= given[place]

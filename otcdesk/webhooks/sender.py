@@ -46,6 +46,10 @@ _NS_PER_MS: Final = 1_000_000
 _RETRY_AFTER_SECONDS_MAX: Final = 1_000_000_000
 _DIGITS_MAX: Final = 10
 _RETRY_AFTER_STATUSES: Final = frozenset({429, 503})
+#: URLs that are only checked have turns of their own, so that nobody who has many checked holds up what is sent; and
+#: what waits for one of these is bounded, as anybody with an API key can ask.
+CHECKS_AT_ONCE_MAX: Final = 8
+CHECKS_WAITING_MAX: Final = 32
 
 _CLOSED: Final = "the connection was closed before an answer"
 _EXHAUSTED: Final = "the desk has no connection left for it"
@@ -107,14 +111,14 @@ class Sender:
         self,
         *,
         session: aiohttp.ClientSession,
-        lookups: Lookups,
+        checks: Lookups,
         local: bool,
         timeout_ms: int,
         response_bytes_max: int,
     ) -> None:
-        """Take what `opened` has made."""
+        """Take what `opened` has made; `checks` are the lookups of `check`, those of the session are its own."""
         self._session = session
-        self._lookups = lookups
+        self._checks = checks
         self._local = local
         self._timeout_ms = timeout_ms
         self._response_bytes_max = response_bytes_max
@@ -138,7 +142,9 @@ class Sender:
         `resolve` is who knows the addresses of hosts, the system if not given.
         """
         trusted = _trusted(ca_file)
-        lookups = Lookups(resolve or system_resolve(), local=local)
+        resolve = resolve or system_resolve()
+        lookups = Lookups(resolve, local=local)
+        checks = Lookups(resolve, local=local, at_once_max=CHECKS_AT_ONCE_MAX, waiting_max=CHECKS_WAITING_MAX)
         connector = aiohttp.TCPConnector(
             resolver=lookups,
             use_dns_cache=False,
@@ -163,26 +169,27 @@ class Sender:
             try:
                 yield cls(
                     session=session,
-                    lookups=lookups,
+                    checks=checks,
                     local=local,
                     timeout_ms=timeout_ms,
                     response_bytes_max=response_bytes_max,
                 )
             finally:
                 await lookups.close()
+                await checks.close()
 
     async def check(self, url: str) -> None:
         """Judge a URL as an attempt would, now.
 
         Refuses with SUBSCRIPTION_URL_INVALID, SUBSCRIPTION_URL_FORBIDDEN, or SUBSCRIPTION_URL_UNRESOLVED if the host's
-        addresses are not known within the timeout.
+        addresses are not known within the timeout, or too many hosts are being looked up for others.
         """
         target = checked_url(url, local=self._local)
         if target.address is not None:
             return
         try:
             async with asyncio.timeout(self._timeout_ms / 1_000):
-                await self._lookups.addresses(target.host, target.port)
+                await self._checks.addresses(target.host, target.port)
         except NotPublic:
             raise Refusal(Code.SUBSCRIPTION_URL_FORBIDDEN) from None
         except OSError:  # TimeoutError is one
@@ -277,8 +284,9 @@ def _asked_for(url: str, *, local: bool) -> yarl.URL:
     """Return a URL as it is asked for, judged and in its one spelling; refuses as `checked_url` does."""
     target = checked_url(url, local=local)
     asked = yarl.URL(target.url, encoded=True)
-    # What is connected to must be what was judged, so the library has to read the same.
-    assert (asked.scheme, asked.raw_host, asked.port) == (target.scheme, target.host, target.port)
+    # What is connected to must be what was judged, so the library has to read the same; also where asserts are off.
+    if (asked.scheme, asked.raw_host, asked.port) != (target.scheme, target.host, target.port):
+        raise Refusal(Code.SUBSCRIPTION_URL_INVALID)
     return asked
 
 

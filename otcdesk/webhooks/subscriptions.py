@@ -37,6 +37,7 @@ class Subscription(msgspec.Struct, frozen=True, kw_only=True):
 
     id: UUID
     lane: int
+    lane_kind: str
     owner_id: UUID
     envelope: str
     url: str
@@ -76,7 +77,11 @@ class Made(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to be different; UNSET leaves it. `is_active` true forgets all failures."""
+    """What is to be different; UNSET leaves it.
+
+    Switching on forgets all failures. So does another URL, with the pause that the receiver before has asked for: what
+    one did says nothing of the other.
+    """
 
     url: str | msgspec.UnsetType = msgspec.UNSET
     event_types: Sequence[str] | msgspec.UnsetType = msgspec.UNSET
@@ -132,10 +137,16 @@ class Subscriptions:
     async def create(self, wanted: Wanted) -> Made:
         """Make a subscription, its key and its place in its lane's outbox.
 
-        Refuses as `check` and `resolve` do, then SUBSCRIPTIONS_EXHAUSTED and SUBSCRIPTION_URL_TAKEN.
+        Refuses as `check` does, then SUBSCRIPTIONS_EXHAUSTED and SUBSCRIPTION_URL_TAKEN, then as `resolve` does.
         """
         wanted = self.check(wanted)
+        await self._check_room(wanted)
         await self.resolve(wanted.url)
+        return await self.create_resolved(wanted)
+
+    async def create_resolved(self, wanted: Wanted) -> Made:
+        """Make a subscription as `create` does, whose URL was resolved just now; refuses as it does but for that."""
+        wanted = self.check(wanted)
         envelope = self._envelope(wanted.envelope)
         if not envelope.own_keys:
             await self._keys.ensure(envelope)
@@ -150,6 +161,13 @@ class Subscriptions:
         except asyncpg.UniqueViolationError as error:
             raise _taken(error) from None
         return Made(subscription=subscription, keys=keys, made_key=made_key)
+
+    async def _check_room(self, wanted: Wanted) -> None:
+        """Refuse early what could not be kept, so that it costs no lookup; who keeps it judges again."""
+        at = (wanted.lane, wanted.owner_id, wanted.envelope, wanted.url)
+        obstacle = await self._reads.value("subscriptions", "obstacle", *at, SUBSCRIPTIONS_MAX)
+        if obstacle is not None:
+            raise Refusal(Code[obstacle])
 
     async def _placed(self, connection: Any, wanted: Wanted) -> Subscription:
         """Insert the row. Whoever tells the lane's batches waits for it, or is done: nothing after the head is lost."""
@@ -186,12 +204,10 @@ class Subscriptions:
         if "url" in given:
             given["url"] = checked_url(given["url"], local=self._local).url
             await self.resolve(given["url"])
-        if given.get("is_active"):
-            given |= {"consecutive_failures": 0, "failing_since": None, "disabled_at": None, "disabled_reason": None}
         try:
             async with self._reads.pool.acquire() as connection, connection.transaction():
                 kept = await self._held(connection, subscription.id)
-                return await self._changed(connection, msgspec.structs.replace(kept, **given))
+                return await self._changed(connection, _after(kept, given))
         except asyncpg.UniqueViolationError as error:
             raise _taken(error) from None
 
@@ -230,12 +246,15 @@ class Subscriptions:
         return Made(subscription=_read(row), keys=keys, made_key=made_key)
 
     async def delete(self, subscription: Subscription) -> None:
-        """Delete a subscription; what it was still to be told ends as failed. Refuses SUBSCRIPTION_NOT_FOUND."""
+        """Delete a subscription: nothing is sent to it any more. Refuses SUBSCRIPTION_NOT_FOUND.
+
+        What it was still to be told is ended as failed later, in portions, by who keeps house.
+        """
         owner = str(subscription.id)
         async with self._reads.pool.acquire() as connection, connection.transaction():
-            # Deliveries before their subscription, as whoever records attempts has them: else each waits for the other.
-            await connection.execute(self._queries["take_position"], subscription.lane)
-            await connection.execute(self._queries["end_deliveries"], subscription.id)
+            # Neither deliveries nor the lane's position are taken here. A backlog of any length holds nobody up then;
+            # and whoever records attempts takes deliveries before their subscription, so that who has the subscription
+            # must not wait for deliveries. What is told to it in this moment is never sent, and ended with the rest.
             if await connection.fetchval(self._queries["delete"], subscription.id, self._clock.now()) is None:
                 raise Refusal(Code.SUBSCRIPTION_NOT_FOUND)
             await self._keys.retire_on(connection, owner)
@@ -287,6 +306,17 @@ def must_be_active(subscription: Subscription) -> Subscription:
     if not subscription.is_active:
         raise Refusal(Code.SUBSCRIPTION_INACTIVE)
     return subscription
+
+
+def _after(kept: Subscription, given: dict[str, Any]) -> Subscription:
+    """Return a subscription as it is to be; one that was on already keeps the record of its receiver."""
+    wanted = msgspec.structs.replace(kept, **given)
+    switched_on = wanted.is_active and not kept.is_active
+    if switched_on:
+        wanted = msgspec.structs.replace(wanted, disabled_at=None, disabled_reason=None)
+    if switched_on or wanted.url != kept.url:
+        wanted = msgspec.structs.replace(wanted, consecutive_failures=0, failing_since=None)
+    return wanted
 
 
 def _read(row: str) -> Subscription:

@@ -14,6 +14,14 @@ from tests.support.served import NewServer, NewWorld
 from tests.support.server import DeskServer, World, assert_refused, wait_until
 
 
+def _hooks(count: int) -> str:
+    return "".join(
+        f'[[tenants]]\nref = "T{number}"\n[[tenants.webhooks]]\nurl = "https://127.0.0.1:9/{number}"\n'
+        'event_types = ["otc_exchange.created"]\n'
+        for number in range(count)
+    )
+
+
 def test_a_world_is_made_in_less_than_200_ms(server: DeskServer) -> None:
     taken = []
     for _ in range(9):
@@ -32,6 +40,7 @@ def test_a_world_says_what_is_needed_to_use_it(server: DeskServer) -> None:
     assert [operator["name"] for operator in told["operators"]] == ["operator"]
     assert told["tenants"].keys() == {"A", "B"}
     assert told["accounts"].keys() >= {"A/FA1", "A/WA1", "B/FB1"}
+    assert (told["webhooks"], told["missedWebhooks"]) == ([], [])
     key = {"x-api-key": told["apiKeys"]["KA"]}
     assert httpx.get(f"{told['urls']['exchanges']}/otc-exchanges", headers=key).status_code == 200
     token = {"Authorization": f"Bearer {told['operators'][0]['token']}"}
@@ -95,6 +104,8 @@ def test_a_world_of_another_template(server: DeskServer) -> None:
             400,
             "WORLD_INVALID",
         ),
+        ({"world": CONTRACT_WORLD + _hooks(21)}, 400, "WORLD_INVALID"),
+        ({"world": CONTRACT_WORLD + _hooks(1).replace("127.0.0.1", "nowhere.invalid")}, 400, "WORLD_INVALID"),
         ([], 400, "VALIDATION_ERROR"),
         ("x", 400, "VALIDATION_ERROR"),
     ],

@@ -14,8 +14,10 @@ from typing import Any
 
 import msgspec
 import pytest
+import typer
 from typer.testing import CliRunner, Result
 
+from otcdesk import cli_hooks
 from otcdesk.api.operator.errors import REPLIES
 from otcdesk.api.wire import error_body
 from otcdesk.app import ENVELOPES
@@ -25,6 +27,7 @@ from otcdesk.domain.orders import BUY
 from otcdesk.errors import Code
 from otcdesk.webhooks.envelope import KeyKind, SigningKey
 from otcdesk.webhooks.listening import Arrived, DeskRefused, Listener, OperatorCalls, Wanted, open_port
+from otcdesk.webhooks.messages import Glance
 from tests.cli.commands import ROOT, assert_one_sentence, environ, otcdesk
 from tests.support.callbacks import about_webhook, checking, fresh, sending, story
 from tests.support.receiver import Received, Receiver
@@ -107,6 +110,24 @@ def test_what_was_altered_or_signed_by_another_is_not_verified(tmp_path: Path, n
     for done in (altered, forged):
         assert done.exit_code == 1, done.output
         assert done.output.splitlines()[-1].startswith("NOT verified: ")
+
+
+def test_nothing_that_somebody_posts_steers_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bad = "\x1b[2J\udcff"
+    capture = Capture(tmp_path, "standard")
+    raw = capture.file.read_bytes().replace(b"webhook-id: ", b"webhook-id: \x1b[2J\xff")
+    capture.file.write_bytes(raw)
+    done = capture.verify()
+    assert (done.exit_code, "\x1b" in done.output) == (1, False), done.output
+    seen = Glance(event_type="a", event_id="b", subject_id=None, status=None)
+    arrived = Arrived(at=NOW, glance=seen, verified=False, proof=bad, duplicate=False, body=b"\xff")
+    cli_hooks._tell_line(arrived)
+    cli_hooks._tell_json(arrived)
+    with pytest.raises(typer.Exit):
+        cli_hooks._fail(bad)
+    printed = capsys.readouterr()
+    assert printed.out.count("?[2J?") == 2
+    assert printed.err == "otcdesk: ?[2J?\n"
 
 
 def test_its_age_counts_unless_it_is_said_not_to(tmp_path: Path) -> None:

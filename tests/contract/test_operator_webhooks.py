@@ -326,7 +326,6 @@ def test_a_delivery_is_sent_again(world: World, receiver: Receiver) -> None:
     assert_refused(ask(world, "POST", resend), 409, "WEBHOOK_INACTIVE")
     ask(world, "DELETE", f"{WEBHOOKS}/{webhook['id']}")
     assert_refused(ask(world, "POST", resend), 404, "WEBHOOK_NOT_FOUND")
-    assert read(world, f"{DELIVERIES}/{row['id']}")["status"] == "failed"
     assert_refused(ask(world, "POST", f"{DELIVERIES}/{UNKNOWN}/resend"), 404, "DELIVERY_NOT_FOUND")
 
 
@@ -365,11 +364,26 @@ def test_the_catalogue_is_shown(world: World) -> None:
 def test_the_public_keys_are_published_to_everybody(server: DeskServer) -> None:
     answer = server.http.get("/webhooks/keys")
     assert answer.status_code == 200
-    keys = {key["envelope"]: key for key in answer.json()["keys"]}
+    keys = {key["envelope"]: key for key in answer.json()["keys"] if key["environment"] == "live"}
     assert keys.keys() == {"offers", "ramp"}
     assert (keys["ramp"]["kind"], keys["ramp"]["crv"], keys["ramp"]["alg"]) == ("ecdsa-p384", "P-384", "ES384")
     assert (keys["offers"]["kind"], keys["offers"]["crv"], keys["offers"]["alg"]) == ("ecdsa-p256", "P-256", "ES256")
-    wanted = {"id", "envelope", "kind", "pem", "madeAt", "retiresAt", "kty", "crv", "x", "y", "kid", "use", "alg"}
+    wanted = {
+        "id",
+        "envelope",
+        "environment",
+        "kind",
+        "pem",
+        "madeAt",
+        "retiresAt",
+        "kty",
+        "crv",
+        "x",
+        "y",
+        "kid",
+        "use",
+        "alg",
+    }
     assert all(key.keys() == wanted for key in keys.values())
     assert "PRIVATE" not in answer.text
     assert_refused(server.http.post("/webhooks/keys", json={}), 405, "METHOD_NOT_ALLOWED")

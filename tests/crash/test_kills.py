@@ -5,11 +5,9 @@ followed by an inquest: `tests/support/crash_inquest.py` tells what it asks.
 """
 
 import random
-import time
 from collections import Counter
-from collections.abc import Iterator
 
-from tests.support.clocks import new_seed
+from tests.support.clocks import seeds
 from tests.support.crash_inquest import Inquest
 from tests.support.crash_site import Kill, Moment, Victim, crash_site
 
@@ -31,12 +29,12 @@ POSTGRES_FOR_LONG = kills(Victim.POSTMASTER, at_random=0)
 
 
 async def test_a_desk_that_is_killed_goes_on_where_it_was(fuzz_seconds: int | None) -> None:
-    for seed in _seeds(fuzz_seconds):
+    for seed in seeds(fuzz_seconds):
         await _carry_out(THE_DESK, seed, patient=True)
 
 
 async def test_a_desk_finds_out_what_became_of_its_batch_when_postgres_is_killed(fuzz_seconds: int | None) -> None:
-    for seed in _seeds(fuzz_seconds):
+    for seed in seeds(fuzz_seconds):
         inquest = await _carry_out(POSTGRES, seed, patient=True)
         moments = Counter(kill.moment for kill in POSTGRES)
         assert inquest.found_out[True] >= moments[Moment.COMMITTED]
@@ -44,7 +42,7 @@ async def test_a_desk_finds_out_what_became_of_its_batch_when_postgres_is_killed
 
 
 async def test_a_desk_says_that_it_does_not_know_while_postgres_is_away(fuzz_seconds: int | None) -> None:
-    for seed in _seeds(fuzz_seconds):
+    for seed in seeds(fuzz_seconds):
         inquest = await _carry_out(POSTGRES_FOR_LONG, seed, patient=False)
         assert inquest.left_unknown == len(POSTGRES_FOR_LONG)
         assert inquest.load.told_to_wait
@@ -62,14 +60,3 @@ async def _carry_out(schedule: list[Kill], seed: int, *, patient: bool) -> Inque
     print(inquest.told())
     assert inquest.kills == Counter(schedule)
     return inquest
-
-
-def _seeds(seconds: int | None) -> Iterator[int]:
-    """Give one seed, or as many as there is time for."""
-    deadline = time.monotonic() + (seconds or 0)
-    seed = new_seed()
-    yield seed
-    while time.monotonic() < deadline:
-        seed += 1
-        print(f"TEST_SEED={seed}")
-        yield seed

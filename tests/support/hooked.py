@@ -127,7 +127,12 @@ async def hooked(dsn: str, home: Path, **settings: Any) -> AsyncIterator[Hooked]
     connection = await asyncpg.connect(dsn)
     put_audit_key(home)
     write_private(home / "secrets" / SEALING_KEY, f"{AUDIT_KEY.hex()}\n")  # all homes of one database have the same
-    wanted = {"webhooks_local": True, "webhooks_jitter_percent": 0, **settings}
+    wanted = {
+        "webhooks_local": True,
+        "webhooks_jitter_percent": 0,
+        "webhooks_in_flight_per_owner_max": 1_000,
+        **settings,
+    }
     try:
         async with opened(lane, home, **wanted) as program:
             yield Hooked(program, lane, connection)

@@ -455,9 +455,15 @@ def test_names_of_the_inside_are_refused(text: str) -> None:
     assert refused(text) is FORBIDDEN
 
 
-@pytest.mark.parametrize("text", ["https://localhosts/", "https://internal.example/", "https://home.example/"])
+@pytest.mark.parametrize("text", ["https://localhosts.example/", "https://internal.example/", "https://home.example/"])
 def test_names_that_only_look_like_it_are_not(text: str) -> None:
     assert refused(text) is None
+
+
+@pytest.mark.parametrize("text", ["https://intranet/", "https://metadata/", "https://com:8443/x"])
+def test_a_name_of_one_label_is_for_sandboxes(text: str) -> None:
+    assert refused(text) is INVALID
+    assert checked_url(text, local=True).address is None
 
 
 def test_local_opens_this_machine_and_plain_http_only() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otcdesk.webhooks.checking import age, header, keys_of, seconds_of, unix_seconds
+from otcdesk.webhooks.checking import age, header, keys_of, optional_header, seconds_of, unix_seconds
 from otcdesk.webhooks.envelope import Captured, CheckingKey, KeyKind, SignatureInvalid
 
 NOW = datetime(2026, 5, 6, 7, 8, 9, 999_999, tzinfo=UTC)
@@ -40,10 +40,18 @@ def test_headers_are_found_in_any_case_and_missed_by_name() -> None:
         header(message(name="x"), "Other")
 
 
+def test_what_is_no_text_is_refused_and_not_stumbled_over() -> None:
+    assert optional_header(message(name="x"), "Name") == "x"
+    assert optional_header(message(name="x"), "Other") is None
+    for text in ("\udcff", "caf\u00e9"):
+        with pytest.raises(SignatureInvalid, match=r"The header Name is not ASCII\."):
+            optional_header(message(name=text), "Name")
+
+
 @pytest.mark.parametrize("text", ["", " 1", "+1", "1.0", "0x1", "\u0661", "1" * 13])
 def test_a_time_is_digits(text: str) -> None:
     assert seconds_of(message(name="0123"), "Name") == 123
-    with pytest.raises(SignatureInvalid, match="not a time"):
+    with pytest.raises(SignatureInvalid, match=r"not a time|not ASCII"):
         seconds_of(message(name=text), "Name")
 
 

@@ -1,6 +1,7 @@
 """Deliveries: sent in order, tried again on schedule, counted, given up and shown; over HTTP to real receivers."""
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -9,12 +10,19 @@ import msgspec
 import pytest
 from standardwebhooks import Webhook
 
+from otcdesk.actions.move_value import Deposit
 from otcdesk.domain.parties import DESK_ID
 from otcdesk.errors import Code, Refusal
-from otcdesk.webhooks.deliveries import Claimed
+from otcdesk.storage.queries import queries
+from otcdesk.webhooks.deliveries import Claimed, Outcome
+from otcdesk.webhooks.policy import PENDING, Verdict
+from otcdesk.webhooks.sender import Attempt
 from otcdesk.webhooks.subscriptions import Change, Subscription
+from tests.support.clocks import new_seed
+from tests.support.desk import FA1, B, new_lane, submit
 from tests.support.hooked import OF_ORDERS, Hooked, hooked
-from tests.support.receiver import NEVER, Received, Receiver
+from tests.support.receiver import NEVER, Held, Received, Receiver
+from tests.support.waiting import until
 
 
 @pytest.fixture
@@ -199,6 +207,22 @@ async def _fails_too_often(desk: Hooked, receiver: Receiver) -> None:
     assert len(receiver.requests) == 25  # what was pending goes on
 
 
+async def test_attempts_beside_one_another_are_one_failure(desk: Hooked, receiver: Receiver) -> None:
+    receiver.answer = Held(answer=500)
+    subscription = await desk.subscribed(receiver.url(), envelope="exchanges", event_types=["otc_exchange.created"])
+    for _ in range(25):
+        await desk.confirmed()
+    await desk.told()
+    await desk.worker.send_due()
+    await receiver.arrived(25)
+    desk.clock.advance(seconds=1)
+    receiver.release()
+    await until(lambda: not desk.worker._tasks, "all are recorded")
+    after = await desk.now(subscription)
+    assert (after.is_active, after.consecutive_failures) == (True, 1)
+    assert {row.attempts for row in await desk.deliveries(subscription)} == {1}
+
+
 async def test_time_without_any_success_switches_off(dsn: str, tmp_path: Path, receiver: Receiver) -> None:
     receiver.answer = 500
     async with hooked(dsn, tmp_path, webhooks_disable_after_hours=1) as desk:
@@ -247,6 +271,7 @@ async def test_an_attempt_is_counted_once_even_if_two_thought_it_theirs(desk: Ho
     (delivery,) = await desk.deliveries()
     assert delivery.attempts == 1
     assert len(await desk.webhooks.deliveries.attempts(delivery.id)) == 1
+    assert (await desk.now(subscription)).consecutive_failures == 1
 
 
 async def test_a_receiver_that_never_answers_is_a_failure(dsn: str, tmp_path: Path, receiver: Receiver) -> None:
@@ -372,13 +397,13 @@ async def test_what_is_old_and_still_waits_is_kept(apart: Hooked, receiver: Rece
 async def test_the_backlog_is_counted(apart: Hooked, receiver: Receiver) -> None:
     desk = apart
     await desk.subscribed(receiver.url(), event_types=OF_ORDERS)
-    assert await desk.worker.backlog() == (0, 0)
+    assert await desk.worker.backlog() == (0, 0, 0)
     await desk.cancelled()
     await desk.told()
     desk.clock.advance(milliseconds=2_500)
-    assert await desk.worker.backlog() == (1, 2_500)
+    assert await desk.worker.backlog() == (1, 2_500, 0)
     await desk.worker.work_once()
-    assert await desk.worker.backlog() == (0, 0)
+    assert await desk.worker.backlog() == (0, 0, 0)
 
 
 async def test_two_workers_at_once_send_each_once(desk: Hooked, receiver: Receiver) -> None:
@@ -388,6 +413,36 @@ async def test_two_workers_at_once_send_each_once(desk: Hooked, receiver: Receiv
     await desk.told()
     taken = await asyncio.gather(*(claimed(desk, subscription, room=5) for _ in range(10)))
     assert len([one for part in taken for one in part]) == len({one.id for part in taken for one in part}) == 30
+
+
+async def test_what_is_recovered_has_all_its_tries_again(desk: Hooked, receiver: Receiver) -> None:
+    receiver.answer = 500
+    subscription = await desk.subscribed(receiver.url(), event_types=OF_ORDERS)
+    await desk.cancelled()
+    await desk.told()
+    await desk.connection.execute("update deliveries set state = 'failed', due_at = null, attempts = 10")
+    assert await desk.webhooks.deliveries.recover(subscription, desk.clock.now() - timedelta(days=1)) == 1
+    await desk.worker.work_once()
+    (delivery,) = await desk.deliveries(subscription)
+    assert (delivery.state, delivery.attempts) == ("pending", 11)
+    assert delivery.due_at == desk.clock.now() + timedelta(seconds=5)
+
+
+async def test_who_claims_passes_by_what_another_is_claiming(desk: Hooked, receiver: Receiver) -> None:
+    subscription = await desk.subscribed(receiver.url(), event_types=OF_ORDERS)
+    for _ in range(8):
+        await desk.cancelled()
+    await desk.told()
+    now = desk.clock.now()
+    async with desk.connection.transaction():
+        other = await desk.connection.fetch(
+            queries("deliveries")["claim"], [subscription.id], [5], now, now + timedelta(seconds=30)
+        )
+        async with asyncio.timeout(5):
+            own = await claimed(desk, subscription)
+    assert (len(other), len(own)) == (5, 3)
+    assert not {row["id"] for row in other} & {one.id for one in own}
+    assert await claimed(desk, subscription) == []
 
 
 async def test_a_key_that_cannot_be_opened_is_a_failed_attempt(apart: Hooked, receiver: Receiver) -> None:
@@ -400,3 +455,116 @@ async def test_a_key_that_cannot_be_opened_is_a_failed_attempt(apart: Hooked, re
     assert (delivery.state, delivery.error) == ("pending", "the message could not be signed")
     assert receiver.requests == []
     assert timedelta(0) < (delivery.due_at or desk.clock.now()) - desk.clock.now()
+
+
+@pytest.mark.parametrize("beside", ["recover", "delete"])
+async def test_who_takes_many_rows_at_once_never_blocks_who_records(desk: Hooked, beside: str) -> None:
+    """Both finish, in whichever order each of them has the same rows."""
+    dice = random.Random(new_seed())
+    webhooks = desk.webhooks
+    subscriptions = [await desk.subscribed(f"http://127.0.0.1:9/{n}", event_types=OF_ORDERS) for n in range(6)]
+    for _ in range(150):
+        await desk.cancelled()
+    await desk.told()
+    for subscription in subscriptions:
+        taken = await claimed(desk, subscription, room=150)
+        attempt = Attempt(status=500, took_ms=1, error=None, body="", retry_after_seconds=None)
+        again = Verdict(state=PENDING, due_at=desk.clock.now())
+        now = desk.clock.now()
+        outcomes = [Outcome(claimed=one, attempt=attempt, began_at=now, ended_at=now, verdict=again) for one in taken]
+        other = (
+            webhooks.deliveries.recover(subscription, desk.clock.now() - timedelta(days=1))
+            if beside == "recover"
+            else webhooks.subscriptions.delete(subscription)
+        )
+        await asyncio.gather(webhooks.deliveries.record(dice.sample(outcomes, k=len(outcomes))), other)
+    while await desk.worker.keep_house():
+        pass
+    assert {row.state for row in await desk.deliveries()} == {"pending" if beside == "recover" else "failed"}
+
+
+async def test_messages_by_hand_are_bounded_for_each_owner(desk: Hooked, receiver: Receiver) -> None:
+    receiver.answer = NEVER
+    slow = await desk.subscribed(receiver.url())
+    other = await desk.subscribed(receiver.url("/other"), owner_id=B)
+    held = [asyncio.create_task(desk.webhooks.deliveries.send_test(slow)) for _ in range(4)]
+    await receiver.arrived(4)
+    with pytest.raises(Refusal) as refused:
+        await desk.webhooks.deliveries.send_test(slow)
+    assert refused.value.code is Code.RATE_LIMITED
+    theirs = asyncio.create_task(desk.webhooks.deliveries.send_test(other))
+    await receiver.arrived(5)
+    receiver.answer = 200
+    receiver.release()
+    assert all(sent.success for sent in await asyncio.gather(*held, theirs))
+    assert (await desk.webhooks.deliveries.send_test(slow)).success
+
+
+async def test_a_test_message_sent_again_is_no_more_than_that(desk: Hooked, receiver: Receiver) -> None:
+    receiver.answer = 500
+    subscription = await desk.subscribed(receiver.url())
+    sent = await desk.webhooks.deliveries.send_test(subscription)
+    again = await desk.webhooks.deliveries.send_now(subscription, sent.delivery_id)
+    assert (again.success, again.attempt_number) == (False, 2)
+    await later(desk, seconds=10**6)
+    assert len(receiver.requests) == 2
+    assert [row.state for row in await desk.deliveries(subscription)] == ["failed"]
+    assert (await desk.now(subscription)).consecutive_failures == 0
+
+
+async def test_what_an_old_receiver_did_says_nothing_of_the_new_one(desk: Hooked, receiver: Receiver) -> None:
+    receiver.answer = lambda request: 410 if request.path == "/old" else 200
+    subscription = await desk.subscribed(receiver.url("/old"))
+    await desk.cancelled()
+    await desk.told()
+    (late,) = await claimed(desk, subscription)
+    moved = await desk.webhooks.subscriptions.change(subscription, Change(url=receiver.url("/new")))
+    await desk.webhooks.deliveries.record([await desk.webhooks.deliveries.send(late)])
+    after = await desk.now(moved)
+    assert (after.is_active, after.consecutive_failures, after.disabled_reason) == (True, 0, None)
+
+
+async def test_one_lanes_work_waits_for_no_other_lane(desk: Hooked, receiver: Receiver) -> None:
+    receiver.answer = lambda request: NEVER if request.path == "/other" else 200
+    other = await new_lane(desk.lane.dsn, clock=desk.clock)
+    await desk.subscribed(receiver.url("/other"), lane=other.number, event_types=["account.balance_updated"])
+    await submit(desk.program.desk.engine, other.number, Deposit(account_id=FA1, units=1, reason="wire", reference="1"))
+    await desk.subscribed(receiver.url())
+    await desk.cancelled()
+    await desk.worker.work_once(desk.lane.number)
+    assert [request.path for request in receiver.requests] == ["/hook"]
+    await desk.connection.execute("update lanes set closed_at = now() where lane = $1", other.number)
+
+
+async def test_what_closed_lanes_and_deleted_subscriptions_leave_behind_ends(apart: Hooked, receiver: Receiver) -> None:
+    desk = apart
+    subscription = await desk.subscribed(receiver.url(), event_types=OF_ORDERS)
+    deleted = await desk.subscribed(receiver.url("/deleted"), event_types=OF_ORDERS)
+    for _ in range(3):
+        await desk.cancelled()
+    await desk.told()
+    await desk.webhooks.subscriptions.delete(deleted)
+    await desk.worker.keep_house()
+    states = {row.state for row in await desk.deliveries(deleted)}
+    assert states == {"failed"}
+    assert {row.state for row in await desk.deliveries(subscription)} == {"pending"}
+    await desk.connection.execute("update lanes set closed_at = now() where lane = $1", desk.lane.number)
+    await desk.worker.keep_house()
+    assert {row.state for row in await desk.deliveries(subscription)} == {"failed"}
+    desk.clock.advance(seconds=1)
+    await desk.worker.keep_house()
+    assert await desk.connection.fetchval("select count(*) from signing_keys") == 0
+    assert await desk.connection.fetchval("select count(*) from sealed_secrets") == 0
+
+
+async def test_counting_what_fits_a_search_is_bounded(desk: Hooked, receiver: Receiver) -> None:
+    subscription = await desk.subscribed(receiver.url(), event_types=OF_ORDERS)
+    await desk.connection.execute(_MANY, desk.lane.number, subscription.id, desk.clock.now())
+    page = await desk.webhooks.deliveries.page(desk.lane.number, limit=5, offset=0)
+    assert (len(page.rows), page.total) == (5, 10_000)
+
+
+_MANY = """insert into deliveries (
+    id, lane, subscription_id, event_id, event_type, subject_id, subject_version, body, state, created_at
+) select gen_random_uuid(), $1, $2, 'evt', 'conversion.cancelled', gen_random_uuid(), 1, '', 'failed', $3
+from generate_series(1, 10100)"""

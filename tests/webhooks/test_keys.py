@@ -3,6 +3,7 @@
 import asyncio
 from base64 import urlsafe_b64decode
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -227,9 +228,10 @@ async def test_the_desks_pair_signs_for_every_subscription(
 async def test_the_desks_pairs_are_made_once_by_many_at_once(alone: Hooked, tmp_path: Path) -> None:
     processes = [beside(alone, tmp_path) for _ in range(4)]
     told = await asyncio.gather(*(keys.published() for keys in processes))
-    assert [key.envelope for key in sorted(told[0], key=lambda key: key.envelope)] == ["offers", "ramp"]
+    wanted = [("offers", "live"), ("offers", "sandbox"), ("ramp", "live"), ("ramp", "sandbox")]
+    assert sorted((key.envelope, key.environment) for key in told[0]) == wanted
     assert all(sorted(key.id for key in one) == sorted(key.id for key in told[0]) for one in told)
-    assert await count(alone, "signing_keys") == 2
+    assert await count(alone, "signing_keys") == 4
 
 
 @pytest.mark.parametrize(
@@ -244,7 +246,9 @@ async def test_a_published_key_checks_what_the_desk_signs(
 ) -> None:
     kind = sorted(ENVELOPES.named(envelope).event_types)[:1]
     made = await desk.made(URL, envelope=envelope, event_types=kind)
-    (published,) = [key for key in await desk.webhooks.keys.published() if key.envelope == envelope]
+    keys = await desk.webhooks.keys.published()
+    (published,) = [key for key in keys if (key.envelope, key.environment) == (envelope, "sandbox")]
+    assert len({key.pem for key in keys}) == len(keys)  # what anybody can have signed proves nothing of a live desk
     private = load_pem_private_key((await signing(desk, made))[0], None)
     assert isinstance(private, ec.EllipticCurvePrivateKey)
     signature = private.sign(b"a message", ec.ECDSA(SHA256()))
@@ -267,11 +271,30 @@ def jwk_half(key: PublishedKey, curve: ec.EllipticCurve) -> ec.EllipticCurvePubl
 
 async def test_a_replaced_pair_is_published_until_it_retires(alone: Hooked) -> None:
     before = {key.id for key in await alone.webhooks.keys.published()}
-    fresh = await alone.webhooks.keys.rotate("offers", KeyKind.ECDSA_P256)
+    fresh = await alone.webhooks.keys.rotate("offers live", KeyKind.ECDSA_P256)
     told = await alone.webhooks.keys.published()
     assert {key.id for key in told} == before | {fresh.key.id}
     assert [key.retires_at is not None for key in told if key.envelope == "offers"].count(True) == 1
     alone.clock.advance(seconds=OVERLAP_SECONDS)
     left = {key.id for key in await alone.webhooks.keys.published()}
     assert fresh.key.id in left
-    assert len(left) == 2
+    assert len(left) == 4
+
+
+async def test_the_new_key_is_in_use_whatever_the_clock_says(desk: Hooked) -> None:
+    made = await desk.webhooks.subscriptions.create(_wanted(desk))
+    start = desk.clock.now()
+    desk.clock.set(start - timedelta(minutes=5))
+    new = await rotated(desk, made)
+    assert await signing(desk, made) == [new, secret_of(made)]
+    desk.clock.set(start)
+
+
+def _wanted(desk: Hooked) -> Wanted:
+    return Wanted(
+        lane=desk.lane.number,
+        owner_id=DESK_ID,
+        envelope="standard",
+        url=f"{URL}/clock",
+        event_types=["conversion.completed"],
+    )

@@ -67,6 +67,28 @@ async def test_a_forged_message_is_told_as_such_and_takes_nobodys_id() -> None:
     assert (real.verified, real.duplicate) == (True, False)
 
 
+@pytest.mark.parametrize("name", ENVELOPES.names)
+async def test_bytes_that_are_no_text_in_any_header_are_not_verified(name: str) -> None:
+    """Anybody on this machine can post anything; the receiver answers as always and says so."""
+    envelope = ENVELOPES.named(name)
+    async with listening(envelope) as heard:
+        sent = envelope.headers(sending(b"{}", heard.key, url=heard.url))
+        more = {
+            "exchanges": ["X-Webhook-Signature-Previous"],
+            "ramp": ["Webhook-Signature-Previous"],
+            "offers": ["Host"],
+        }
+        asked = [*(header for header in sent if header != "Content-Type"), *more.get(name, [])]
+        for header in asked:
+            raw = [(key.encode(), value.encode()) for key, value in {**sent, header: ""}.items() if key != header]
+            # The signature itself is altered, so that those that sign nothing are looked at too.
+            wrong = [(key, b"x" + value if key.lower().endswith(b"signature") else value) for key, value in raw]
+            told = await heard.client.post(heard.url, content=b"{}", headers=[*wrong, (header.encode(), b"a\xff\x80")])
+            assert told.status_code == 200, header
+    assert len(heard.arrived) == len(asked) > 0
+    assert not any(one.verified for one in heard.arrived)
+
+
 async def test_it_answers_as_it_is_told_to() -> None:
     async with listening(answer=503) as heard:
         assert await heard.post(b"{}") == 503

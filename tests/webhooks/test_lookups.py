@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from otcdesk.webhooks import lookups as module
 from otcdesk.webhooks.lookups import Lookups, NotPublic, is_open, system_resolve
 from tests.support.waiting import until
 
@@ -105,6 +104,85 @@ def test_what_is_no_address_is_closed(text: str) -> None:
     assert not is_open(text, local=True)
 
 
+# -- turns ---------------------------------------------------------------------------------------------------------
+
+
+def asked_for(lookups: Lookups, *hosts: str) -> list[asyncio.Task[list[str]]]:
+    return [asyncio.create_task(lookups.addresses(host, 1)) for host in hosts]
+
+
+async def test_what_nobody_asks_for_any_more_leaves_the_queue(names: Names) -> None:
+    lookups = Lookups(names, local=False, at_once_max=1)
+    first, *given_up = asked_for(lookups, "first", "left", "left", "other")
+    await until(lambda: len(names.asked) == 1, "the first is under way")
+    (last,) = asked_for(lookups, "last")
+    for task in given_up:
+        task.cancel()
+    await asyncio.gather(*given_up, return_exceptions=True)
+    assert {host for host, _ in lookups._under_way} == {"first", "last"}
+    names.told.set()
+    assert await first == await last
+    assert [host for host, _ in names.asked] == ["first", "last"]
+
+
+async def test_who_stays_keeps_a_lookup_in_the_queue_and_it_can_be_asked_for_anew(names: Names) -> None:
+    lookups = Lookups(names, local=False, at_once_max=1)
+    first, one, other = asked_for(lookups, "first", "shared", "shared")
+    await until(lambda: len(names.asked) == 1, "the first is under way")
+    one.cancel()
+    await asyncio.gather(one, return_exceptions=True)
+    assert len(lookups._under_way) == 2
+    other.cancel()
+    await asyncio.gather(other, return_exceptions=True)
+    (again,) = asked_for(lookups, "shared")
+    names.told.set()
+    assert await first == await again
+    assert len(names.asked) == 2
+
+
+async def test_one_that_was_just_given_up_is_not_shared(names: Names) -> None:
+    lookups = Lookups(names, local=False, at_once_max=1)
+
+    async def insisting() -> list[str]:
+        try:
+            return await lookups.addresses("again", 1)
+        except asyncio.CancelledError:
+            return await lookups.addresses("again", 1)
+
+    (first,) = asked_for(lookups, "first")
+    second = asyncio.create_task(insisting())
+    await until(lambda: len(lookups._under_way) == 2, "one is under way, and one waits")
+    second.cancel()
+    await asyncio.sleep(0)
+    names.told.set()
+    assert await first == await second
+
+
+async def test_one_that_has_begun_keeps_its_turn_though_nobody_asks_for_it(names: Names) -> None:
+    lookups = Lookups(names, local=False, at_once_max=1)
+    (first,) = asked_for(lookups, "first")
+    await until(lambda: len(names.asked) == 1, "the first is under way")
+    first.cancel()
+    (second, again) = asked_for(lookups, "second", "first")
+    await asyncio.gather(first, return_exceptions=True)
+    await asyncio.sleep(0)
+    assert len(names.asked) == 1
+    names.told.set()
+    assert await second == await again
+    assert len(names.asked) == 2
+
+
+async def test_a_full_queue_refuses_at_once_but_for_hosts_that_are_in_it(names: Names) -> None:
+    lookups = Lookups(names, local=False, at_once_max=2, waiting_max=3)
+    waiting = asked_for(lookups, *"abcde")
+    over, shared = asked_for(lookups, "f", "e")
+    with pytest.raises(OSError, match="too many"):
+        await over
+    names.told.set()
+    assert len({tuple(found) for found in await asyncio.gather(*waiting, shared)}) == 1
+    assert await lookups.addresses("f", 1)
+
+
 # -- the system's lookups ------------------------------------------------------------------------------------------
 
 
@@ -149,17 +227,18 @@ async def test_what_cannot_be_a_name_has_no_address(host: str) -> None:
 
 
 async def test_want_of_threads_is_a_failed_lookup_and_passes(slow: Slow, monkeypatch: pytest.MonkeyPatch) -> None:
+    del slow
+
     def fail(_: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr(module, "_THREADS_MAX", 1)
-    resolve = system_resolve()
+    lookups = Lookups(system_resolve(), local=False, at_once_max=1)
     with monkeypatch.context() as exhausted:
         exhausted.setattr(threading.Thread, "start", fail)
         for _ in range(2):
             with pytest.raises(OSError, match="now"):
-                await resolve("quick", 1)
-    assert await resolve("quick", 1) == ["8.8.8.8"]
+                await lookups.addresses("quick", 1)
+    assert await lookups.addresses("quick", 1) == ["8.8.8.8"]
 
 
 async def test_a_slow_lookup_delays_no_other(slow: Slow) -> None:
@@ -171,12 +250,9 @@ async def test_a_slow_lookup_delays_no_other(slow: Slow) -> None:
     assert await asyncio.gather(*waiting) == [["8.8.8.8"]] * 50
 
 
-async def test_only_so_many_are_under_way_also_when_nobody_waits_for_them(
-    slow: Slow, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "_THREADS_MAX", 3)
-    resolve = system_resolve()
-    waiting = [asyncio.ensure_future(resolve(f"slow-{number}", 1)) for number in range(6)]
+async def test_only_so_many_are_under_way_also_when_nobody_waits_for_them(slow: Slow) -> None:
+    lookups = Lookups(system_resolve(), local=False, at_once_max=3)
+    waiting = [asyncio.ensure_future(lookups.addresses(f"slow-{number}", 1)) for number in range(6)]
     await until(lambda: slow.running == 3, "three are under way")
     for task in waiting[:3]:
         task.cancel()

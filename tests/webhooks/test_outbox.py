@@ -247,3 +247,31 @@ async def test_recover_leaves_what_arrived_alone(apart: Hooked) -> None:
     await desk.told()
     await desk.connection.execute("update deliveries set state = 'succeeded', due_at = null")
     assert await desk.webhooks.deliveries.recover(subscription, desk.clock.now() - timedelta(days=1)) == 0
+
+
+async def test_what_cannot_be_said_holds_nobody_up_and_is_told_once_it_can(desk: Hooked) -> None:
+    subscription = await desk.subscribed(URL, event_types=OF_ORDERS)
+    since = desk.clock.now()
+    await desk.cancelled()
+    await desk.cancelled()
+    first, second = [row["order_id"] for row in await desk.connection.fetch(_CANCELLED, desk.lane.number)]
+    await desk.connection.execute("set session_replication_role = replica")
+    await desk.connection.execute("update events set name = 'conversion.unheard_of' where order_id = $1", first)
+    await desk.told()
+    assert [row.subject_id for row in await desk.deliveries(subscription)] == [second]
+    await desk.connection.execute("update events set name = 'conversion.cancel' where order_id = $1", first)
+    assert await desk.webhooks.deliveries.recover(subscription, since) == 1
+    assert {row.subject_id for row in await desk.deliveries(subscription)} == {first, second}
+
+
+_CANCELLED = "select order_id from events where lane = $1 and name = 'conversion.cancel' order by seq"
+
+
+async def test_how_far_telling_is_behind_is_counted(apart: Hooked) -> None:
+    desk = apart
+    await desk.subscribed(URL)
+    assert await desk.webhooks.outbox.untold_batches() == 0
+    await desk.cancelled()  # a quote and its end: two batches
+    assert await desk.webhooks.outbox.untold_batches() == 2
+    await desk.told()
+    assert await desk.webhooks.outbox.untold_batches() == 0

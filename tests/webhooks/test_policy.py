@@ -1,6 +1,9 @@
 """When a message is tried again, when a subscription is switched off, whose turn it is."""
 
+from collections import Counter
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
 
 import msgspec
 import pytest
@@ -13,6 +16,7 @@ from otcdesk.webhooks.policy import (
     FAILED,
     PENDING,
     SUCCEEDED,
+    Limits,
     Policy,
     Share,
     Verdict,
@@ -119,16 +123,21 @@ def test_time_switches_every_webhook_off() -> None:
     assert reason_to_disable(policy, 0, None, NOW) is None
 
 
-def dealt(*waiting: Share, in_flight_max: int = 100, per_endpoint_max: int = 32) -> list[int]:
-    return shares(waiting, in_flight_max=in_flight_max, per_endpoint_max=per_endpoint_max)
+def dealt(*waiting: Share, in_all: int = 100, of_owner: int = 64, others: Sequence[Share] = ()) -> list[int]:
+    return shares(waiting, Limits(in_all=in_all, of_owner=of_owner, of_endpoint=32), others)
 
 
-def works(in_flight: int = 0) -> Share:
-    return Share(in_flight=in_flight, fails=False)
+def works(in_flight: int = 0, owner: int | None = None) -> Share:
+    return Share(owner=owned(owner), in_flight=in_flight, fails=False)
 
 
-def fails(in_flight: int = 0) -> Share:
-    return Share(in_flight=in_flight, fails=True)
+def fails(in_flight: int = 0, owner: int | None = None) -> Share:
+    return Share(owner=owned(owner), in_flight=in_flight, fails=True)
+
+
+def owned(number: int | None) -> tuple[int, UUID]:
+    """Return an owner of this number, or one that nobody else is."""
+    return 1, uuid4() if number is None else UUID(int=number)
 
 
 def test_one_receiver_gets_what_one_may_have() -> None:
@@ -143,31 +152,66 @@ def test_a_receiver_that_fails_gets_one_at_a_time() -> None:
 
 
 def test_those_who_fail_leave_half_of_the_room_to_others() -> None:
-    given_ = dealt(*[fails() for _ in range(300)], works(), in_flight_max=100)
+    given_ = dealt(*[fails() for _ in range(300)], works(), in_all=100)
     assert sum(given_[:-1]) == 50
-    assert given_[-1] == 32
-    assert dealt(*[fails(1) for _ in range(50)], fails(), works(), in_flight_max=100)[-2:] == [0, 32]
+    assert given_[-1] == 25
+    assert dealt(*[fails(1) for _ in range(50)], fails(), works(), in_all=100)[-2:] == [0, 25]
 
 
 def test_what_is_left_is_dealt_out_evenly() -> None:
-    assert dealt(works(), works(), works(), works(), in_flight_max=100) == [25, 25, 25, 25]
-    assert sorted(dealt(works(31), works(), works(), in_flight_max=61)) == [1, 14, 15]
+    assert dealt(works(), works(), works(), works(), in_all=100) == [18, 19, 19, 19]
+    assert sorted(dealt(works(31), works(), works(), works(), works(), in_all=92)) == [1, 9, 9, 9, 10]
+    assert dealt(works(owner=1), works(owner=1), works(owner=2), in_all=1) == [0, 0, 1]
+    assert dealt(works(owner=2), works(owner=1), works(owner=1), in_all=1) == [0, 0, 1]
 
 
 @given(
-    waiting=st.lists(st.builds(Share, in_flight=st.integers(0, 40), fails=st.booleans()), max_size=40),
-    in_flight_max=st.integers(2, 200),
-    per_endpoint_max=st.integers(1, 50),
+    waiting=st.lists(
+        st.builds(Share, owner=st.integers(1, 50).map(owned), in_flight=st.integers(0, 40), fails=st.booleans()),
+        max_size=40,
+    ),
+    limits=st.builds(Limits, in_all=st.integers(2, 200), of_owner=st.integers(1, 100), of_endpoint=st.integers(1, 50)),
 )
-def test_nobody_gets_more_than_there_is(waiting: list[Share], in_flight_max: int, per_endpoint_max: int) -> None:
-    given_ = shares(waiting, in_flight_max=in_flight_max, per_endpoint_max=per_endpoint_max)
-    room = max(in_flight_max - sum(share.in_flight for share in waiting), 0)
+def test_nobody_gets_more_than_there_is(waiting: list[Share], limits: Limits) -> None:
+    given_ = shares(waiting, limits)
+    room = max(limits.in_all - sum(share.in_flight for share in waiting), 0)
     assert sum(given_) <= room
     for share, number in zip(waiting, given_, strict=True):
-        assert 0 <= number <= (1 if share.fails else max(per_endpoint_max - share.in_flight, 0))
-    wanting = [n for share, n in zip(waiting, given_, strict=True) if not share.fails and share.in_flight == 0]
-    if wanting:
-        assert max(wanting) - min(wanting) <= 1 or room == 0
+        assert 0 <= number <= (1 if share.fails else max(limits.of_endpoint - share.in_flight, 0))
+    flying, got = Counter[tuple[int, UUID]](), Counter[tuple[int, UUID]]()
+    for share, number in zip(waiting, given_, strict=True):
+        flying[share.owner] += share.in_flight
+        got[share.owner] += number
+    for owner, number in got.items():
+        assert number <= max(limits.of_owner - flying[owner], 0)
+
+
+def test_one_owner_has_its_part_however_many_receivers_it_has() -> None:
+    many = [works(owner=1) for _ in range(10)]
+    given_ = dealt(*many, works(owner=2), in_all=256)
+    assert sum(given_[:-1]) == 64
+    assert max(given_[:-1]) - min(given_[:-1]) <= 1
+    assert given_[-1] == 32
+    assert dealt(*[works(16, owner=1) for _ in range(4)], in_all=256) == [0, 0, 0, 0]
+
+
+def test_owners_share_evenly_whatever_the_number_of_their_receivers() -> None:
+    given_ = dealt(*[works(owner=1) for _ in range(9)], works(owner=2), works(100, owner=3), in_all=180)
+    assert (sum(given_[:9]), given_[9], given_[10]) == (18, 17, 0)
+
+
+def test_room_is_kept_for_owners_who_have_nothing_in_flight() -> None:
+    first = dealt(*[works(owner=number) for number in range(4) for _ in range(2)], in_all=256)
+    assert first == [24] * 8
+    flying = [works(24, owner=number) for number in range(4) for _ in range(2)]
+    assert dealt(*flying, works(owner=9), in_all=256) == [0] * 8 + [16]
+    assert dealt(*flying, works(16, owner=9), works(owner=10), in_all=256) == [0] * 9 + [12]
+    assert sum(dealt(*[works(owner=number) for number in range(300)], in_all=256)) == 256
+
+
+def test_those_who_have_nothing_due_count_as_well() -> None:
+    assert dealt(works(owner=1), of_owner=10, others=[works(10, owner=1)]) == [0]
+    assert dealt(works(), in_all=40, others=[works(25)]) == [5]
 
 
 def test_the_policy_is_the_settings() -> None:

@@ -17,6 +17,7 @@ from email.utils import format_datetime
 from pathlib import Path
 
 import aiohttp
+import msgspec
 import pytest
 import structlog
 
@@ -24,8 +25,9 @@ from otcdesk import __version__
 from otcdesk.config import SettingsError
 from otcdesk.errors import Code, Refusal
 from otcdesk.webhooks import sender as module
+from otcdesk.webhooks.addresses import checked_url
 from otcdesk.webhooks.lookups import NotPublic
-from otcdesk.webhooks.sender import Attempt, Sender
+from otcdesk.webhooks.sender import CHECKS_AT_ONCE_MAX, CHECKS_WAITING_MAX, Attempt, Sender
 from tests.support.certificates import Authority
 from tests.support.clocks import new_seed
 from tests.support.receiver import CLOSED, HOST, NEVER, Bytes, Held, Later, Receiver
@@ -594,6 +596,49 @@ async def test_a_lookup_that_hangs_is_given_up() -> None:
         with pytest.raises(Refusal) as caught:
             await sender.check(f"https://{NAME}/")
         assert caught.value.code is Code.SUBSCRIPTION_URL_UNRESOLVED
+
+
+async def test_urls_that_are_checked_hold_up_nothing_that_is_sent() -> None:
+    never, asked = asyncio.Event(), []
+
+    async def resolve(host: str, _: int) -> list[str]:
+        asked.append(host)
+        if host.startswith("slow"):
+            await never.wait()
+        return [HOST]
+
+    with Receiver() as receiver:
+        async with Sender.opened(
+            local=True,
+            timeout_ms=TIMEOUT_MS,
+            ca_file="",
+            response_bytes_max=0,
+            connections_max=1,
+            resolve=resolve,
+        ) as sender:
+            most = CHECKS_AT_ONCE_MAX + CHECKS_WAITING_MAX
+            checks = [asyncio.create_task(sender.check(f"https://slow-{number}.example/")) for number in range(most)]
+            await until(lambda: len(asked) == CHECKS_AT_ONCE_MAX, "as many are looked up as may be")
+            with pytest.raises(Refusal) as caught:
+                await asyncio.wait_for(sender.check("https://one.more.example/"), 1)
+            assert caught.value.code is Code.SUBSCRIPTION_URL_UNRESOLVED
+            assert (await sender.send(receiver.url(host=NAME), {}, BODY)).status == 200
+            for check in checks:
+                check.cancel()
+            await asyncio.gather(*checks, return_exceptions=True)
+    assert asked == [*(f"slow-{number}.example" for number in range(CHECKS_AT_ONCE_MAX)), NAME]
+
+
+async def test_a_url_that_is_read_in_two_ways_is_not_asked_for(sender: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where Python runs without asserts."""
+    with Receiver() as receiver:
+        read = checked_url(receiver.url("/two"), local=True)
+        monkeypatch.setattr(
+            module, "checked_url", lambda *_, **__: msgspec.structs.replace(read, host="another.example")
+        )
+        attempt = await sender.send(receiver.url("/two"), {}, BODY)
+        assert not receiver.requests
+    assert (attempt.status, attempt.error) == (None, Code.SUBSCRIPTION_URL_INVALID.sentence)
 
 
 # -- TLS -----------------------------------------------------------------------------------------------------------

@@ -198,6 +198,19 @@ async def test_a_url_that_is_not_public_is_refused_at_first_and_at_every_change(
         assert await subscriptions.of_owner(made.lane, A) == [made]
 
 
+async def test_what_cannot_be_kept_costs_no_lookup(desk: Hooked) -> None:
+    """Places and the URL are judged before its host, which cannot be found here."""
+    async with resolving(desk, **{"outside.example": ["93.184.216.34"]}) as subscriptions:
+        there = wanted(desk, url="https://outside.example/")
+        await subscriptions.create(there)
+        await refused(Code.SUBSCRIPTION_URL_UNRESOLVED, subscriptions.create(wanted(desk, url="https://gone.example/")))
+    async with resolving(desk) as subscriptions:
+        await refused(Code.SUBSCRIPTION_URL_TAKEN, subscriptions.create(there))
+        for number in range(9):
+            await created(desk, url=f"{URL}{number}")
+        await refused(Code.SUBSCRIPTIONS_EXHAUSTED, subscriptions.create(wanted(desk, url="https://gone.example/")))
+
+
 async def test_a_url_is_kept_in_its_one_spelling(desk: Hooked) -> None:
     async with resolving(desk, **{"outside.example": ["93.184.216.34"]}) as subscriptions:
         made = (await subscriptions.create(wanted(desk, url="HTTPS://Outside.EXAMPLE:443"))).subscription
@@ -365,6 +378,37 @@ async def test_switching_on_forgets_all_failures(desk: Hooked) -> None:
     assert (on.disabled_at, on.disabled_reason) == (None, None)
 
 
+async def failing(desk: Hooked, subscription: Subscription) -> None:
+    await desk.connection.execute(
+        "update subscriptions set consecutive_failures = 7, failing_since = $1, held_until = $1 where id = $2",
+        desk.clock.now(),
+        subscription.id,
+    )
+
+
+async def held_until(desk: Hooked, subscription: Subscription) -> Any:
+    return await desk.connection.fetchval("select held_until from subscriptions where id = $1", subscription.id)
+
+
+async def test_another_url_has_nothing_of_the_record_of_the_one_before(desk: Hooked) -> None:
+    made = await created(desk)
+    await failing(desk, made)
+    same = await changed(desk, made, url=URL, description="the same URL")
+    assert (same.consecutive_failures, same.failing_since) == (7, desk.clock.now())
+    assert await held_until(desk, made) == desk.clock.now()
+    other = await changed(desk, made, url=URL + "2")
+    assert (other.consecutive_failures, other.failing_since) == (0, None)
+    assert await held_until(desk, made) is None
+
+
+async def test_switching_on_what_is_on_forgets_nothing(desk: Hooked) -> None:
+    made = await created(desk)
+    await failing(desk, made)
+    on = await changed(desk, made, is_active=True)
+    assert (on.consecutive_failures, on.failing_since) == (7, desk.clock.now())
+    assert await held_until(desk, made) == desk.clock.now()
+
+
 async def test_the_desks_own_pair_is_not_replaced_by_one_subscription(desk: Hooked) -> None:
     kind = sorted(ENVELOPES.named("ramp").event_types)[:1]
     made = await created(desk, envelope="ramp", event_types=kind)
@@ -374,14 +418,16 @@ async def test_the_desks_own_pair_is_not_replaced_by_one_subscription(desk: Hook
 # -- deleting ----------------------------------------------------------------------------------------------------------
 
 
-async def test_a_deleted_subscription_is_gone_with_what_it_was_to_be_told(desk: Hooked) -> None:
+async def test_a_deleted_subscription_is_gone_and_told_nothing_any_more(desk: Hooked) -> None:
     made, other = await created(desk), await created(desk, url=URL + "2", event_types=["conversion.cancelled"])
     await changed(desk, made, event_types=["conversion.cancelled"])
     await desk.cancelled()
     await desk.told()
     await desk.webhooks.subscriptions.delete(made)
-    assert [(row.state, row.due_at) for row in await desk.deliveries(made)] == [("failed", None)]
-    assert [row.state for row in await desk.deliveries(other)] == ["pending"]
+    desk.clock.advance(seconds=1)
+    await desk.worker.work_once(desk.lane.number)
+    assert [row.attempts for row in await desk.deliveries(made)] == [0]
+    assert [row.attempts for row in await desk.deliveries(other)] == [1]
     subscriptions = desk.webhooks.subscriptions
     for work in (
         subscriptions.find(made.lane, made.id),
@@ -390,27 +436,26 @@ async def test_a_deleted_subscription_is_gone_with_what_it_was_to_be_told(desk: 
         changed(desk, made, is_active=True),
     ):
         await refused(Code.SUBSCRIPTION_NOT_FOUND, work)
-    assert await subscriptions.of_owner(made.lane, A) == [other]
+    assert [row.id for row in await subscriptions.of_owner(made.lane, A)] == [other.id]
     assert await subscriptions.count(made.lane) == 1
     assert await live_secrets(desk) == 1
 
 
-async def test_who_deletes_and_who_records_do_not_block_one_another(desk: Hooked) -> None:
-    """Whoever records attempts has the deliveries and then wants their subscription."""
+async def test_who_deletes_waits_for_nobody_but_who_has_the_subscription(desk: Hooked) -> None:
+    """Whoever records attempts has deliveries and then wants their subscription; whoever tells has the position."""
     made = await created(desk, event_types=["conversion.cancelled"])
     await desk.cancelled()
     await desk.told()
     other = await asyncpg.connect(desk.lane.dsn)
-    recording = other.transaction()
-    await recording.start()
-    await other.execute("update deliveries set attempts = 1 where subscription_id = $1", made.id)
-    deleting = asyncio.create_task(desk.webhooks.subscriptions.delete(made))
-    await until(lambda: _waits(desk), "the one who deletes waits")
-    await other.execute("update subscriptions set consecutive_failures = 1 where id = $1", made.id)
-    await recording.commit()
-    await other.close()
-    await deleting
-    assert [row.state for row in await desk.deliveries(made)] == ["failed"]
+    try:
+        async with other.transaction():
+            await other.fetch("select from outbox_positions where lane = $1 for update", made.lane)
+            await other.execute("update deliveries set attempts = 1 where subscription_id = $1", made.id)
+            await asyncio.wait_for(desk.webhooks.subscriptions.delete(made), 5)
+            await other.execute("update subscriptions set consecutive_failures = 1 where id = $1", made.id)
+    finally:
+        await other.close()
+    assert await live_secrets(desk) == 0
 
 
 # -- who sees what -----------------------------------------------------------------------------------------------------

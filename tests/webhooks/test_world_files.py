@@ -5,16 +5,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
+import msgspec
 import pytest
 
 from otcdesk.domain.parties import DESK_ID
 from otcdesk.domain.world import WorldFile, parse_world
 from otcdesk.errors import Code, Refusal
-from otcdesk.webhooks.subscriptions import Change
-from otcdesk.webhooks.world_files import MadeWebhook
+from otcdesk.webhooks.subscriptions import Change, Subscriptions
+from otcdesk.webhooks.world_files import MadeWebhook, make_webhooks, missing_webhooks
 from otcdesk.world_loading import SANDBOX, LoadedWorld
 from tests.support.desk import A, B
 from tests.support.hooked import Hooked, hooked
+from tests.support.waiting import until
 
 FILE = """
 name = "hooked"
@@ -138,6 +140,64 @@ async def test_no_more_are_made_than_an_owner_may_have(desk: Hooked) -> None:
         await again(desk, told, world_of(*urls[5:]))
     assert await desk.webhooks.subscriptions.count(told.lane) == 8
     assert len(await again(desk, told, world_of(*urls[:10]))) == 2
+
+
+def test_a_file_names_so_many_and_no_more(desk: Hooked) -> None:
+    def world(each: int) -> WorldFile:
+        hooks = [
+            f'[[tenants.webhooks]]\nurl = "http://127.0.0.1:9/{number}"\nevent_types = ["otc_exchange.created"]\n'
+            for number in range(each)
+        ]
+        tenants = [f'[[tenants]]\nref = "{ref}"\n' + "".join(hooks) for ref in "ABC"]
+        return parse_world('name = "many"\nassets = []\n' + "".join(tenants))
+
+    desk.program.worlds.check(world(6))
+    with refused("20 webhooks"):
+        desk.program.worlds.check(world(7))
+
+
+class Resolving(Subscriptions):
+    """Subscriptions of a network in which hosts are found when all of them are being looked for."""
+
+    together: int
+    asked: list[str]
+
+    async def resolve(self, url: str) -> None:
+        self.asked.append(url)
+        await until(lambda: len(self.asked) >= self.together, "all are looked for at the same time")
+
+
+async def test_hosts_are_looked_for_together_and_once(desk: Hooked, monkeypatch: pytest.MonkeyPatch) -> None:
+    worlds = desk.program.worlds
+    network = Resolving.__new__(Resolving)
+    network.__dict__.update(vars(worlds.subscriptions), together=2, asked=[])
+    monkeypatch.setattr(worlds, "subscriptions", network)
+    told = await loaded(desk, world_of("http://127.0.0.1:9/a", "http://127.0.0.1:9/b"))
+    assert network.asked == ["http://127.0.0.1:9/a", "http://127.0.0.1:9/b"]
+    assert len(told.webhooks) == 2
+
+
+async def test_a_webhook_that_comes_to_nothing_at_last_takes_no_secret_with_it(desk: Hooked) -> None:
+    """While a file is loaded somebody takes its URL, or something breaks that nobody has foreseen."""
+    subscriptions = desk.webhooks.subscriptions
+    lane = await desk.program.worlds.open_lane(str(uuid4()), SANDBOX)
+    urls = [f"http://127.0.0.1:9/{name}" for name in "ab"]
+    missing = await missing_webhooks(subscriptions, lane, world_of(*urls))
+    await subscriptions.create(missing[0].wanted)
+    result = await make_webhooks(subscriptions, missing)
+    assert [row.url for row in result.made] == urls[1:]
+    assert [(row.url, row.reason) for row in result.missed] == [(urls[0], Code.SUBSCRIPTION_URL_TAKEN.sentence)]
+    nowhere = [msgspec.structs.replace(row, wanted=msgspec.structs.replace(row.wanted, lane=-1)) for row in missing]
+    result = await make_webhooks(subscriptions, nowhere)
+    assert (result.made, [row.url for row in result.missed]) == ([], urls)
+
+
+async def test_secrets_are_not_written_down(desk: Hooked) -> None:
+    told = await loaded(desk, parse_world(FILE + '[[operators]]\nref = "op"\n'))
+    (token,) = told.operators.values()
+    secrets = [token, *(row.secret for row in told.webhooks if row.secret)]
+    assert len(secrets) == 4
+    assert not any(secret in repr(told) for secret in secrets)
 
 
 def test_a_misspelt_key_is_an_error() -> None:

@@ -16,7 +16,7 @@ from otcdesk.clock import iso_milliseconds
 from otcdesk.domain.event_types import BALANCE_UPDATED, CONFIRMED, REQUOTED, WEBHOOK_TEST, Occurrence
 from otcdesk.domain.ledger import Account
 from otcdesk.money import print_units
-from otcdesk.webhooks.checking import age, header, keys_of, seconds_of, unix_seconds
+from otcdesk.webhooks.checking import age, header, keys_of, optional_header, seconds_of, unix_seconds
 from otcdesk.webhooks.envelope import (
     Captured,
     CheckingKey,
@@ -112,16 +112,16 @@ class ExchangesCallbacks:
         secrets = keys_of(keys, KeyKind.HMAC_SHA256, "the webhook's secret (whsec_...)")
         signed_at = seconds_of(captured, TIMESTAMP)
         timestamp = header(captured, TIMESTAMP)
-        given = {SIGNATURE: header(captured, SIGNATURE), SIGNATURE_PREVIOUS: captured.headers.get(_PREVIOUS_KEY)}
+        given = {
+            SIGNATURE: header(captured, SIGNATURE),
+            SIGNATURE_PREVIOUS: optional_header(captured, SIGNATURE_PREVIOUS),
+        }
         for name, found in given.items():
             for key in secrets:
                 expected = signature(key.content, timestamp, captured.body)
                 if found is not None and hmac.compare_digest(found.encode(), expected.encode()):
                     return f"{name} fits the body and the secret; {age(signed_at, now)}."
         raise SignatureInvalid(f"{SIGNATURE} does not fit: another secret, or the body or {TIMESTAMP} was altered.")
-
-
-_PREVIOUS_KEY: Final = SIGNATURE_PREVIOUS.lower()
 
 
 def signature(secret: bytes, timestamp: str, body: bytes) -> str:

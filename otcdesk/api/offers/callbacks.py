@@ -122,6 +122,8 @@ class OffersCallbacks:
         given = keys_of(keys, _KIND, "the desk's public key (PEM)")
         for name in (SIGNATURE_INPUT, SIGNATURE, CONTENT_DIGEST, EVENT_ID, "Content-Type"):
             header(captured, name)
+        if not captured.url.isascii():  # its host is a header that anybody can fill with any bytes
+            raise SignatureInvalid("The address that it was posted to is not ASCII.")
         found = _verified(captured, given)
         try:
             ContentDigest.verify(header(captured, CONTENT_DIGEST), captured.body)

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
 from cryptography.hazmat.primitives.hashes import SHA384
 
 from otcdesk.domain.event_types import WEBHOOK_TEST, Occurrence
-from otcdesk.webhooks.checking import header, keys_of
+from otcdesk.webhooks.checking import header, keys_of, optional_header
 from otcdesk.webhooks.envelope import (
     Captured,
     CheckingKey,
@@ -101,7 +101,7 @@ class RampCallbacks:
 
 
 def _previous(captured: Captured) -> str:
-    return captured.headers.get(SIGNATURE_PREVIOUS.lower(), "")
+    return optional_header(captured, SIGNATURE_PREVIOUS) or ""
 
 
 def _base64(name: str, text: str) -> bytes:

@@ -103,7 +103,7 @@ async def set_debit_settlement(call: Call) -> Any:
 
 async def run_workers(call: Call) -> Any:
     """Let the workers do now what they would do in a moment."""
-    await call.services.work_once()
+    await call.services.work_once(call.caller.lane)
     return {"done": True}
 
 

@@ -146,6 +146,10 @@ def world_answer(world_id: str, loaded: LoadedWorld, base_url: str, exchanges_ur
             }
             for webhook in loaded.webhooks
         ],
+        "missedWebhooks": [
+            {"tenant": missed.tenant, "envelope": missed.envelope, "url": missed.url, "reason": missed.reason}
+            for missed in loaded.missed
+        ],
         "urls": {"exchanges": exchanges_url, "operator": f"{base_url}/operator", "sandbox": f"{base_url}/sandbox"},
     }
 

@@ -15,6 +15,7 @@ create index entries_by_batch on entries (lane, seq);
 create table subscriptions (
     id uuid primary key,
     lane integer not null references lanes,
+    lane_kind text not null check (lane_kind in ('live', 'sandbox')),
     owner_id uuid not null,
     place integer not null check (place between 1 and 10),
     envelope text not null,
@@ -24,6 +25,7 @@ create table subscriptions (
     from_seq bigint not null,
     is_active boolean not null,
     consecutive_failures integer not null default 0,
+    failed_at timestamptz,
     failing_since timestamptz,
     held_until timestamptz,
     disabled_at timestamptz,
@@ -37,7 +39,7 @@ create unique index subscriptions_place on subscriptions (lane, owner_id, place)
 create unique index subscriptions_url on subscriptions (lane, owner_id, envelope, url) where deleted_at is null;
 
 -- What signs: secrets of one subscription, or key pairs of the desk. The private half is a sealed secret of the same id.
--- `owner` is a subscription's id or an envelope's name; `shown` is the public key, or how a secret begins.
+-- `owner` is a subscription's id, or an envelope's name and a kind of lane; `shown` is the public key, or how a secret begins.
 create table signing_keys (
     id uuid primary key,
     owner text not null,
@@ -84,6 +86,9 @@ create table deliveries (
 create index deliveries_due on deliveries (subscription_id, due_at, id) where state = 'pending';
 create index deliveries_by_time on deliveries (subscription_id, created_at, id);
 create index deliveries_of_lane on deliveries (lane, created_at, id);
+create index deliveries_untried on deliveries (subscription_id, subject_id, subject_version)
+    where due_at is not null and attempts = attempts_before;
+create index deliveries_of_event on deliveries (lane, event_id);
 create index deliveries_over on deliveries (created_at) where state <> 'pending';
 
 -- What came of every attempt, with the beginning of the answer.

@@ -2,11 +2,20 @@
 -- become visible in their order.
 
 -- name: behind
--- Open lanes that somebody has subscribed to and that went on since they were looked at; and whether there are any that
--- somebody has subscribed to.
+-- Open lanes that somebody has subscribed to and that went on since they were looked at, or one of them; and whether
+-- there are any that somebody has subscribed to.
 select coalesce(array_agg(p.lane) filter (
     where exists (select from batches as b where b.lane = p.lane and b.seq = p.seq + 1)
 ), '{}') as lanes, count(*) > 0 as listened
+from outbox_positions as p
+join lanes as l on l.lane = p.lane and l.closed_at is null
+where $1::integer is null or p.lane = $1
+
+-- name: untold
+-- How many batches of open lanes that somebody has subscribed to are not looked at yet.
+select coalesce(sum(
+    (select b.seq from batches as b where b.lane = p.lane order by b.seq desc limit 1) - p.seq
+), 0)::bigint
 from outbox_positions as p
 join lanes as l on l.lane = p.lane and l.closed_at is null
 
@@ -18,7 +27,7 @@ where p.lane = $1
 for update skip locked
 
 -- name: position
--- The position of a lane, kept as it is until the end of the database transaction.
+-- Up to where a lane has been told for sure; whoever is telling it right now is waited for.
 select seq from outbox_positions where lane = $1 for share
 
 -- name: move
@@ -37,7 +46,9 @@ select least(
 select row_to_json(s) from subscriptions as s where s.lane = $1 and s.is_active and s.deleted_at is null order by s.id
 
 -- name: events
--- What happened to orders in the batches after $2 up to $3, of some tenants or of all, with what happened before.
+-- What happened to orders in the batches after $2 up to $3, of some tenants or of all, with what happened before. The
+-- order is asked for as if it were a range, which only the primary key answers in its order: plans are kept, and one from
+-- when the tables were empty would else take any index that has the lane and go through all of it for each event.
 select json_build_object(
     'seq', e.seq,
     'event', e,
@@ -49,12 +60,18 @@ select json_build_object(
     ), '[]')
 )
 from events as e
-join orders as o on o.lane = e.lane and o.id = e.order_id
+cross join lateral (
+    select k.* from orders as k
+    where k.lane = e.lane and k.id >= e.order_id and k.id <= e.order_id
+    order by k.id
+    limit 1
+) as o
 where e.lane = $1 and e.seq > $2 and e.seq <= $3 and ($4::uuid[] is null or e.tenant_id = any ($4))
 order by e.seq, e.order_id, e.order_version
 
 -- name: entries
--- What changed the cash of tenants in the batches after $2 up to $3.
+-- What changed the cash of tenants in the batches after $2 up to $3. `offset 0` has each row looked up by its key, also
+-- by a plan from when the tables were empty.
 select json_build_object(
     'seq', n.seq,
     'version', n.account_version,
@@ -64,9 +81,11 @@ select json_build_object(
     'scale', s.scale
 )
 from entries as n
-join accounts as a on a.lane = n.lane and a.id = n.account_id
+cross join lateral (select k.* from accounts as k where k.lane = n.lane and k.id = n.account_id offset 0) as a
 join assets as s on s.lane = a.lane and s.code = a.asset
-join ledger_transactions as t on t.lane = n.lane and t.id = n.transaction_id
+cross join lateral (
+    select k.booked_at from ledger_transactions as k where k.lane = n.lane and k.id = n.transaction_id offset 0
+) as t
 where n.lane = $1 and n.seq > $2 and n.seq <= $3 and a.purpose = $5 and ($4::uuid[] is null or a.owner_id = any ($4))
 order by n.seq, n.account_id, n.account_version
 
@@ -88,14 +107,36 @@ on conflict on constraint deliveries_once do nothing
 returning 1
 
 -- name: deliver_again
--- Deliveries of events; one that is there already and has failed is due again.
-insert into deliveries as known (
-    id, lane, subscription_id, event_id, event_type, subject_id, subject_version, body, state, due_at, created_at
+-- Deliveries of events; one that is there already and has failed is due again. Others are not touched, so that nobody
+-- waits for who is sending them. They are found as orders are above.
+with told as (
+    select * from unnest($2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::uuid[], $7::bigint[], $8::bytea[])
+        as d (id, subscription_id, event_id, event_type, subject_id, subject_version, body)
+),
+fresh as (
+    insert into deliveries (
+        id, lane, subscription_id, event_id, event_type, subject_id, subject_version, body, state, due_at, created_at
+    )
+    select d.id, $1, d.subscription_id, d.event_id, d.event_type, d.subject_id, d.subject_version, d.body, 'pending', $9,
+        $9
+    from told as d
+    on conflict on constraint deliveries_once do nothing
+    returning 1
+),
+again as (
+    update deliveries as known
+    set state = 'pending', due_at = $9, attempts_before = known.attempts
+    from told as d
+    cross join lateral (
+        select k.id from deliveries as k
+        where k.subscription_id = d.subscription_id
+            and k.subject_id >= d.subject_id and k.subject_id <= d.subject_id
+            and k.subject_version >= d.subject_version and k.subject_version <= d.subject_version
+            and k.event_type = d.event_type
+        order by k.subject_id, k.subject_version
+        limit 1
+    ) as found
+    where known.id = found.id and known.due_at is null and known.state <> 'succeeded'
+    returning 1
 )
-select d.id, $1, d.subscription_id, d.event_id, d.event_type, d.subject_id, d.subject_version, d.body, 'pending', $9, $9
-from unnest($2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::uuid[], $7::bigint[], $8::bytea[])
-    as d (id, subscription_id, event_id, event_type, subject_id, subject_version, body)
-on conflict on constraint deliveries_once do update
-set state = 'pending', due_at = excluded.due_at, attempts_before = known.attempts
-where known.state = 'failed'
-returning 1
+select * from fresh union all select * from again

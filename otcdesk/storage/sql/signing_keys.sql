@@ -9,10 +9,10 @@ select pg_advisory_xact_lock($1, hashtext($2))
 insert into signing_keys (id, owner, kind, shown, made_at) values ($1, $2, $3, $4, $5)
 
 -- name: live
--- The keys of some owners that still sign, the newest first.
+-- The keys of some owners that still sign: the one in use first, whatever a clock said when it was made, then the newest.
 select row_to_json(k) from signing_keys as k
 where k.owner = any ($1::text[]) and (k.retires_at is null or k.retires_at > $2)
-order by k.made_at desc, k.id desc
+order by k.retires_at is null desc, k.made_at desc, k.id desc
 
 -- name: retire
 -- Let the key in use go on until a time, and end at once those that it had replaced.

@@ -15,12 +15,22 @@ select coalesce((select b.seq from batches as b where b.lane = $1 order by b.seq
 update outbox_positions as p set seq = $2
 where p.lane = $1 and not exists (select from subscriptions as s where s.lane = $1 and s.deleted_at is null)
 
+-- name: obstacle
+-- Why an owner cannot have another subscription, or not with this envelope and URL: the refusal's code, null if it can.
+select case
+    when count(*) >= $5 then 'SUBSCRIPTIONS_EXHAUSTED'
+    when bool_or(s.envelope = $3 and s.url = $4) then 'SUBSCRIPTION_URL_TAKEN'
+end
+from subscriptions as s
+where s.lane = $1 and s.owner_id = $2 and s.deleted_at is null
+
 -- name: create
 -- A subscription at the lowest free place of its owner; none if all are taken.
 insert into subscriptions (
-    id, lane, owner_id, place, envelope, url, event_types, description, from_seq, is_active, created_at, updated_at
+    id, lane, lane_kind, owner_id, place, envelope, url, event_types, description, from_seq, is_active, created_at,
+    updated_at
 )
-select $1, $2, $3, p.place, $4, $5, $6, $7, $8, true, $9, $9
+select $1, $2, (select l.kind from lanes as l where l.lane = $2), $3, p.place, $4, $5, $6, $7, $8, true, $9, $9
 from generate_series(1, $10::integer) as p (place)
 where not exists (
     select from subscriptions as s
@@ -35,9 +45,11 @@ returning row_to_json(subscriptions)
 select row_to_json(s) from subscriptions as s where s.id = $1 and s.deleted_at is null for update
 
 -- name: change
+-- Keep a subscription as it is to be; the pause that a receiver asked for ends with its URL, and with switching on.
 update subscriptions
 set url = $2, event_types = $3, description = $4, is_active = $5, consecutive_failures = $6, failing_since = $7,
-    disabled_at = $8, disabled_reason = $9, updated_at = $10
+    held_until = case when url = $2 and is_active then held_until end, disabled_at = $8, disabled_reason = $9,
+    updated_at = $10
 where id = $1
 returning row_to_json(subscriptions)
 
@@ -49,11 +61,6 @@ update subscriptions set updated_at = $2 where id = $1 returning row_to_json(sub
 update subscriptions set is_active = false, deleted_at = $2, updated_at = $2
 where id = $1 and deleted_at is null
 returning id
-
--- name: end_deliveries
--- What a deleted subscription was still to be told.
-update deliveries set state = 'failed', due_at = null, sending_until = null
-where subscription_id = $1 and state = 'pending'
 
 -- name: find
 select row_to_json(s) from subscriptions as s where s.lane = $1 and s.id = $2 and s.deleted_at is null

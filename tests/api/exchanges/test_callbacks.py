@@ -285,7 +285,11 @@ def test_what_is_wrong_is_said() -> None:
     )
     for name in ("X-Webhook-Timestamp", "X-Webhook-Signature"):
         assert refusal(ENVELOPE, without(message, name.lower()), THEIRS, now=NOW) == f"The header {name} is missing."
-    for nonsense in ("", "1e9", "-1", "\uff11\uff12", "9" * 13):
+    for name in ("X-Webhook-Timestamp", "X-Webhook-Signature", "X-Webhook-Signature-Previous"):
+        for text in ("\uff11\uff12", "\udcff"):
+            bad = altered(message, headers={name.lower(): text})
+            assert refusal(ENVELOPE, bad, THEIRS, now=NOW) == f"The header {name} is not ASCII."
+    for nonsense in ("", "1e9", "-1", "9" * 13):
         bad = altered(message, headers={"x-webhook-timestamp": nonsense})
         assert "not a time in Unix seconds" in refusal(ENVELOPE, bad, THEIRS, now=NOW)
     pair = checking(fresh(KeyKind.ED25519))

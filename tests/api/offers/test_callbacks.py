@@ -238,8 +238,12 @@ def test_what_is_wrong_is_said() -> None:
     for name in ("Signature-Input", "Signature", "Content-Digest", "Webhook-Event-Id", "Content-Type"):
         assert refusal(ENVELOPE, without(message, name.lower()), THEIRS, now=NOW) == f"The header {name} is missing."
     for field in ("signature", "signature-input"):
-        for text in ("", "sig1", 'sig1=("@method")', "sig1=:AAAA:", "é", "sig1=();created=1.5"):
+        for text in ("", "sig1", 'sig1=("@method")', "sig1=:AAAA:", "sig1=();created=1.5"):
             assert refusal(ENVELOPE, altered(message, headers={field: text}), THEIRS, now=NOW).startswith(wrong)
+        for text in ("é", "\udcff"):
+            assert "is not ASCII" in refusal(ENVELOPE, altered(message, headers={field: text}), THEIRS, now=NOW)
+    elsewhere = msgspec.structs.replace(message, url="https://\udcff/")
+    assert "address that it was posted to is not ASCII" in refusal(ENVELOPE, elsewhere, THEIRS, now=NOW)
     assert "which was not given" in refusal(ENVELOPE, message, checking(fresh(KeyKind.HMAC_SHA256)), now=NOW)
 
 
