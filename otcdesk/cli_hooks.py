@@ -1,11 +1,14 @@
 """Commands for those who receive webhooks: listen to a desk's, and check one that was captured."""
 
 import asyncio
+import contextlib
 import os
+import signal
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Final, NoReturn
+from urllib.parse import urlsplit
 
 import msgspec
 import typer
@@ -26,6 +29,7 @@ from otcdesk.webhooks.captures import (
 from otcdesk.webhooks.envelope import Captured, CheckingKey, Envelope, SignatureInvalid
 from otcdesk.webhooks.listening import HOST, Arrived, DeskRefused, Listener, OperatorCalls, Wanted, open_port
 from otcdesk.webhooks.messages import glance
+from otcdesk.world_loading import LIVE, SANDBOX
 
 hooks = typer.Typer(help="Webhooks, on their receiver's side: listen, verify.", no_args_is_help=True)
 
@@ -56,6 +60,9 @@ def verify(
     url: Annotated[str | None, typer.Option(help="Where it was posted to, if a proxy changed it (offers).")] = None,
     now: Annotated[str | None, typer.Option(help="Judge its age as of this time, ISO 8601.")] = None,
     any_age: Annotated[bool, typer.Option("--any-age", help="Do not judge its age.")] = False,
+    sandbox: Annotated[
+        bool, typer.Option("--sandbox", help="Of the desk's page take the keys of sandboxes, not the live ones.")
+    ] = False,
 ) -> None:
     """Check a captured request: what it is, and whether its signature fits; exit 1 if it does not."""
     moment = _moment(now)
@@ -63,7 +70,7 @@ def verify(
     try:
         captured = read_request(raw, url)
         chosen = _chosen(envelope, captured)
-        keys = _keys(chosen, secret_file, public_key)
+        keys = _keys(chosen, secret_file, public_key, SANDBOX if sandbox else LIVE)
     except CaptureUnreadable as unreadable:
         _fail(str(unreadable))
     for line in _facts(chosen, captured, guessed=envelope is None):
@@ -75,6 +82,8 @@ def verify(
     except SignatureInvalid as invalid:
         typer.echo(f"{_styled('NOT verified', typer.colors.RED)}: {_plain(str(invalid))}", color=_color())
         raise typer.Exit(1) from None
+    if any_age:
+        proved = f"{proved.rpartition(';')[0] or proved.rstrip('.')}; its age is not judged."
     typer.echo(f"{_styled('Verified', typer.colors.GREEN)}: {_plain(proved)}", color=_color())
 
 
@@ -104,14 +113,16 @@ def _chosen(name: str | None, captured: Captured) -> Envelope:
     return _named(found)
 
 
-def _keys(envelope: Envelope, secret_file: Path | None, public_key: Path | None) -> list[CheckingKey]:
+def _keys(envelope: Envelope, secret_file: Path | None, public_key: Path | None, environment: str) -> list[CheckingKey]:
     """Return what was given to check with; a wrong kind of key is for the envelope to refuse."""
     keys: list[CheckingKey] = []
     secret = secret_file.read_bytes() if secret_file else os.environ.get(SECRET_VARIABLE, "").encode()
     if secret.strip():
         keys.append(secret_key(secret))
     if public_key is not None:
-        keys += public_keys(public_key.read_bytes(), envelope.name)
+        keys += public_keys(public_key.read_bytes(), envelope.name, environment)
+    if not keys and public_key is not None:
+        raise CaptureUnreadable(f"{public_key} has no {environment} key for the envelope {envelope.name}.")
     if not keys:
         raise CaptureUnreadable(f"There is no key to check with: --secret-file, {SECRET_VARIABLE} or --public-key.")
     return keys
@@ -159,13 +170,18 @@ def listen(
     except OSError as error:
         _fail(f"{HOST}:{port} cannot be listened on: {os.strerror(error.errno or 0)}; --port names another.")
     here = _here(path, opened.getsockname()[1])
-    listener = Listener(
-        wanted.envelope, path.partition("?")[0], answer=answer, tell=_tell_json if as_json else _tell_line
-    )
+    stop = asyncio.Event()
+
+    def tell(arrived: Arrived) -> None:
+        try:
+            (_tell_json if as_json else _tell_line)(arrived)
+        except OSError:  # whoever read what is printed has gone
+            stop.set()
+
+    listener = Listener(wanted.envelope, urlsplit(here).path, answer=answer, tell=tell)
 
     async def run() -> None:
-        stop = asyncio.Event()
-        for number in STOPS:
+        for number in (*STOPS, signal.SIGHUP):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         async with OperatorCalls.opened(base_url, token) as calls, listener.listening(opened):
             webhook_id, keys = await calls.register(wanted, here)
@@ -173,7 +189,8 @@ def listen(
             typer.echo(f"{here} hears of {base_url} as webhook {webhook_id}. Ctrl-C takes it away.", err=as_json)
             await stop.wait()
             await calls.remove(webhook_id)
-        typer.echo("The webhook is gone.", err=as_json)
+        with contextlib.suppress(OSError):
+            typer.echo("The webhook is gone.", err=as_json)
 
     try:
         with opened:

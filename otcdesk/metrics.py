@@ -138,7 +138,7 @@ WEBHOOKS_WAITING = Figure(
 WEBHOOKS_OLDEST_SECONDS = Figure(
     kind=Kind.GAUGE,
     name="otcdesk_webhooks_oldest_due_seconds",
-    meaning="For how long the longest due webhook has been due",
+    meaning="For how long the longest due webhook has been due whose receiver neither fails nor asked for a pause",
     unit=_NANOSECONDS,
 )
 WEBHOOKS_UNTOLD = Figure(

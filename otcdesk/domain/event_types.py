@@ -44,7 +44,9 @@ DEBIT_FAILED = _of_order("conversion.debit_failed", "The customer's cash did not
 REQUOTED = _of_order("conversion.requoted", "The operator gave a new rate; the customer must confirm again.")
 CANCELLED = _of_order("conversion.cancelled", "The customer cancelled.")
 EXPIRED = _of_order("conversion.expired", "The quote was not confirmed in time.")
-APPROVED = _of_order("conversion.approved", "The operator fixed the rate; the transfer is under way.")
+APPROVED = _of_order(
+    "conversion.approved", "The operator fixed the rate, which is told once it is executed; the transfer is under way."
+)
 REJECTED = _of_order("conversion.rejected", "The operator rejected the order.")
 COLLECTED = _of_order("conversion.collected", "The customer's tokens were collected; its cash is being paid.")
 RAIL_REFUSED = _of_order("conversion.transfer_refused", "A transfer was refused and nothing moved.")

@@ -43,6 +43,7 @@ class _PublishedKey(msgspec.Struct):
     kind: KeyKind
     pem: str
     envelope: str = ""
+    environment: str = ""
 
 
 class _PublishedKeys(msgspec.Struct):
@@ -116,10 +117,11 @@ def secret_key(text: bytes) -> CheckingKey:
     return CheckingKey(kind=KeyKind.HMAC_SHA256, content=text.strip())
 
 
-def public_keys(content: bytes, envelope: str | None = None) -> list[CheckingKey]:
+def public_keys(content: bytes, envelope: str | None = None, environment: str | None = None) -> list[CheckingKey]:
     """Return public halves: one of any form, or those for an envelope of the page `GET /webhooks/keys`.
 
-    Raises CaptureUnreadable.
+    `environment`: only those of `live` lanes or of a `sandbox`, whose signatures anybody may come by. Raises
+    CaptureUnreadable.
     """
     content = content.strip()
     try:
@@ -128,7 +130,7 @@ def public_keys(content: bytes, envelope: str | None = None) -> list[CheckingKey
             return [
                 CheckingKey(kind=key.kind, content=key.pem.encode(), id=key.id)
                 for key in published
-                if envelope in {None, key.envelope}
+                if envelope in {None, key.envelope} and environment in {None, key.environment}
             ]
         return [CheckingKey(kind=public_kind(content), content=content)]
     except msgspec.MsgspecError:

@@ -83,7 +83,8 @@ def test_callbacks_come_at_once_from_one_process_and_are_counted_for_all(group: 
         wait_until(lambda: figure(client, attempts(busy, "failed")) >= 1, "failures are counted")  # noqa: B023
         assert figure(client, attempts(quick, "failed")) == figure(client, attempts(busy, "received")) == 0
         wait_until(lambda: figure(client, "otcdesk_webhooks_waiting") == 2 * ORDERS, "who is busy is waited for")  # noqa: B023
-        assert figure(client, "otcdesk_webhooks_oldest_due_seconds") > 0
+        assert figure(client, "otcdesk_webhooks_oldest_due_seconds") == 0, "the desk keeps nobody waiting"
+        assert figure(client, "otcdesk_webhooks_untold_batches") == 0
     assert set(events(receiver).values()) == {1}, "somebody else has sent it as well"
     group.hang_up()
 

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -93,6 +94,16 @@ def test_the_desks_page_of_keys_is_read_for_one_envelope() -> None:
     )
     assert [(key.id, key.kind, key.content) for key in public_keys(page, "offers")] == [("2", KeyKind.ECDSA_P256, b"O")]
     assert [key.id for key in public_keys(page)] == ["1", "2"]
+
+
+def test_what_a_sandbox_signs_is_not_the_live_desks() -> None:
+    rows = [
+        {"id": kind, "kind": "ecdsa-p384", "pem": kind, "envelope": "ramp", "environment": kind}
+        for kind in ("live", "sandbox")
+    ]
+    page = msgspec.json.encode({"keys": rows})
+    assert [key.id for key in public_keys(page, "ramp", "live")] == ["live"]
+    assert [key.id for key in public_keys(page, "ramp", "sandbox")] == ["sandbox"]
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b'{"keys":[1]}', b"whsec_abc", b"-----BEGIN PRIVATE KEY-----"])
