@@ -26,7 +26,7 @@ from otcdesk.storage.queries import queries
 from otcdesk.webhooks.envelope import Envelopes, Sending
 from otcdesk.webhooks.keys import SigningKeys
 from otcdesk.webhooks.outbox import Outbox
-from otcdesk.webhooks.policy import FAILED, SUCCEEDED, Verdict, policy_of, reason_to_disable, verdict
+from otcdesk.webhooks.policy import FAILED, SUCCEEDED, Verdict, policy_of, reason_to_disable, rest, verdict
 from otcdesk.webhooks.sender import Attempt, Sender
 from otcdesk.webhooks.subscriptions import Subscription
 
@@ -39,7 +39,8 @@ _RECORDING_MS = 20_000
 _BY_HAND_OF_OWNER_MAX = 4
 BY_HAND_MAX = 32
 
-#: Counting more of what fits a search would take longer than anybody waits.
+#: Counting more of what fits a search would take longer than anybody waits; counting more of what waits for a receiver
+#: that is down, again and again, would cost everybody else.
 _COUNTED_MAX = 10_000
 
 _GONE = "the receiver answered 410"
@@ -93,6 +94,7 @@ class Claimed(msgspec.Struct, frozen=True, kw_only=True):
     id: UUID
     subscription: Subscription
     event_id: str
+    event_type: str
     body: bytes
     attempts: int
     retries_made: int
@@ -118,7 +120,10 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Backlog(msgspec.Struct, frozen=True, kw_only=True):
-    """How many deliveries wait, and since when the longest due one is due that only the desk keeps waiting."""
+    """How many deliveries wait, and since when the longest due one is due that only the desk keeps waiting.
+
+    Of each subscription at most 10,000 are counted.
+    """
 
     waiting: int
     oldest_due_at: datetime | None
@@ -155,8 +160,19 @@ class Deliveries:
     # -- sending what is due ------------------------------------------------------------------------------------------
 
     async def ready(self, lane: int | None = None) -> list[Subscription]:
-        """Return the subscriptions that are switched on and have something due, of one lane or of all."""
-        return await self._reads.rows("deliveries", "ready", Subscription, self._clock.now(), lane)
+        """Return the subscriptions that are switched on and have something due, of one lane or of all.
+
+        Not those whose receivers rest; see `policy.rest`.
+        """
+        now = self._clock.now()
+        found = await self._reads.rows("deliveries", "ready", Subscription, now, lane)
+        return [one for one in found if not self._rests(one, now)]
+
+    def _rests(self, subscription: Subscription, now: datetime) -> bool:
+        if subscription.failed_at is None:
+            return False
+        policy = self._policies[subscription.envelope]
+        return now < subscription.failed_at + rest(policy, subscription.consecutive_failures)
 
     async def claim(self, rooms: Sequence[tuple[Subscription, int]]) -> list[Claimed]:
         """Take due deliveries, at most so many of each subscription, in the order in which they may be sent."""
@@ -192,6 +208,7 @@ class Deliveries:
         sending = Sending(
             subscription_id=subscription.id,
             event_id=claimed.event_id,
+            event_type=claimed.event_type,
             url=subscription.url,
             body=claimed.body,
             sent_at=self._clock.now(),
@@ -318,6 +335,7 @@ class Deliveries:
             id=delivery_id,
             subscription=subscription,
             event_id=occurrence.id,
+            event_type=told.event_type,
             body=told.body,
             attempts=0,
             retries_made=0,
@@ -373,7 +391,7 @@ class Deliveries:
 
     async def backlog(self) -> Backlog:
         """Return how much waits, for the metrics."""
-        row = (await self._reads.records("deliveries", "backlog", self._clock.now()))[0]
+        row = (await self._reads.records("deliveries", "backlog", self._clock.now(), _COUNTED_MAX))[0]
         return Backlog(waiting=row["waiting"], oldest_due_at=row["oldest_due_at"])
 
     async def prune(self, *, older_than: datetime, at_most: int) -> int:
@@ -395,6 +413,7 @@ def _claimed(row: Any, subscription: Subscription) -> Claimed:
         id=row["id"],
         subscription=subscription,
         event_id=row["event_id"],
+        event_type=row["event_type"],
         body=row["body"],
         attempts=row["attempts"],
         retries_made=row["attempts"] - row["attempts_before"],

@@ -58,6 +58,21 @@ class CheckingKey(Discreet, frozen=True, kw_only=True):
     id: str = ""
 
 
+class MessageKind(msgspec.Struct, frozen=True):
+    """What is posted for one event type: a struct, whose fields say what they mean, and when it is told."""
+
+    shape: type[msgspec.Struct]
+    meaning: str
+
+
+class SentHeader(msgspec.Struct, frozen=True):
+    """A header of a message; what is not sent `always` is sent while the keys before still sign."""
+
+    name: str
+    meaning: str
+    always: bool = True
+
+
 class Told(msgspec.Struct, frozen=True, kw_only=True):
     """An occurrence in a dialect's words: the type that subscriptions name, and the bytes that are sent."""
 
@@ -70,6 +85,7 @@ class Sending(msgspec.Struct, frozen=True, kw_only=True):
 
     subscription_id: UUID
     event_id: str
+    event_type: str
     url: str
     body: bytes
     sent_at: datetime
@@ -103,6 +119,10 @@ class Envelope(Protocol):
     event_types: frozenset[str]
     #: Those of them that tell of accounts' balances.
     balance_types: frozenset[str]
+    #: What is posted, by event type, for each that the desk does tell; the test message is one of them.
+    messages: Mapping[str, MessageKind]
+    #: What is sent besides Content-Type, which is JSON.
+    sent_headers: tuple[SentHeader, ...]
     #: The statuses that say that a message was received.
     received: frozenset[int]
     #: The type that a test message has.

@@ -68,7 +68,7 @@ class _Deleted(msgspec.Struct):
 
 class _Type(msgspec.Struct):
     name: str
-    forTenants: bool  # noqa: N815
+    visibleTo: list[str]  # noqa: N815
 
 
 class _EnvelopeTypes(msgspec.Struct):
@@ -124,7 +124,8 @@ class OperatorCalls:
     async def _all_types(self, wanted: Wanted) -> list[str]:
         """Return all that an envelope can be told, for a tenant without what only the operator hears."""
         told = await self._ask("GET", "/operator/event-types", _EventTypes)
-        closed = {kind.name for kind in told.eventTypes if wanted.tenant_id is not None and not kind.forTenants}
+        hearer = "operator" if wanted.tenant_id is None else "tenant"
+        closed = {kind.name for kind in told.eventTypes if hearer not in kind.visibleTo}
         types = [name for one in told.envelopes if one.name == wanted.envelope.name for name in one.eventTypes]
         return [name for name in types if name not in closed]
 

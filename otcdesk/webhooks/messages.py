@@ -54,7 +54,8 @@ def _ramp(headers: Mapping[str, str], body: Any) -> _Found:
 def _offers(headers: Mapping[str, str], body: Any) -> _Found:
     params = _at(body, "params")
     subject = next((_at(params, name) for name in ("id", "trade_id", "user_id") if _at(params, name) is not None), None)
-    return _at(params, "event"), headers.get("webhook-event-id"), subject, _at(params, "status")
+    event_type = headers.get("webhook-event-type") or _at(params, "event")
+    return event_type, headers.get("webhook-event-id"), subject, _at(params, "status")
 
 
 _READERS: Final[Mapping[str, Callable[[Mapping[str, str], Any], _Found]]] = {

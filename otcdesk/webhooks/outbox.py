@@ -16,7 +16,14 @@ import msgspec
 import structlog
 
 from otcdesk.clock import Clock
-from otcdesk.domain.event_types import BALANCE_UPDATED, ORDER_MOVES, EventType, Occurrence, occurrence_id
+from otcdesk.domain.event_types import (
+    BALANCE_UPDATED,
+    ORDER_MOVES,
+    BrokerageFacts,
+    EventType,
+    Occurrence,
+    occurrence_id,
+)
 from otcdesk.domain.events import Event
 from otcdesk.domain.ledger import CASH, Account
 from otcdesk.domain.orders import Order
@@ -41,6 +48,7 @@ class _StoredEvent(msgspec.Struct):
     event: Event
     order: Order
     before: list[_Before]
+    brokerage: BrokerageFacts | None = None
 
 
 class _StoredEntry(msgspec.Struct):
@@ -253,6 +261,7 @@ def _of_event_row(lane: int, row: str) -> Placed:
         happened_at=event.happened_at,
         order=order,
         before=tuple((_move(one.name, one.state), one.state) for one in stored.before),
+        brokerage=stored.brokerage,
     )
 
 

@@ -21,6 +21,9 @@ FAILED = "failed"
 #: This part of what may be in flight is kept for owners who have nothing in flight yet.
 _KEPT_FOR_OTHERS = 4
 
+#: So many failures in a row are a hiccup: what fails waits for its retry, and the receiver for nothing.
+_HICCUP_FAILURES = 4
+
 #: Who owns a subscription: its lane, since worlds may have the same tenants, and the tenant or the desk.
 _Owner = tuple[int, UUID]
 
@@ -32,13 +35,15 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """How patient the desk is with one envelope's receivers.
 
     `retry_seconds`: the pause before each retry, one after another. `failures_max`: failures in a row that switch a
-    subscription off; 0 leaves it to `disable_after`, how long there may be nothing but failures.
+    subscription off; 0 leaves it to `disable_after`, how long there may be nothing but failures. `rest_seconds_max`:
+    the longest rest between two attempts at a receiver that keeps failing; 0 gives it none.
     """
 
     retry_seconds: tuple[int, ...]
     received: frozenset[int]
     failures_max: int
     disable_after: timedelta
+    rest_seconds_max: int
     jitter_percent: int
     retry_after_seconds_max: int
 
@@ -79,6 +84,7 @@ def policy_of(settings: Settings, envelope: str, received: frozenset[int]) -> Po
         received=received,
         failures_max=settings.exchanges_webhook_failures_max if envelope == "exchanges" else 0,
         disable_after=timedelta(hours=settings.webhooks_disable_after_hours),
+        rest_seconds_max=settings.webhooks_rest_seconds_max,
         jitter_percent=settings.webhooks_jitter_percent,
         retry_after_seconds_max=settings.webhooks_retry_after_seconds_max,
     )
@@ -102,6 +108,21 @@ def verdict(policy: Policy, attempt: Attempt, retries_made: int, ended_at: datet
     pause_ms += pause_ms * policy.jitter_percent * jitter // 100_000
     pause = max(timedelta(milliseconds=pause_ms), asked)
     return Verdict(state=PENDING, due_at=ended_at + pause, held_until=held_until)
+
+
+def rest(policy: Policy, consecutive_failures: int) -> timedelta:
+    """Return for how long nothing is sent to a receiver after its last failure in a row.
+
+    The fifth brings a second, each one after it twice as much, up to a bound; so a receiver that is down costs the same
+    few attempts whatever waits for it. A rest is no longer than the shortest pause between a message's tries, a second
+    at least: whichever message has just failed, and waits alone, is tried again when its envelope's schedule says so.
+    """
+    beyond = consecutive_failures - _HICCUP_FAILURES
+    if beyond <= 0:
+        return timedelta()
+    seconds_max = min(policy.rest_seconds_max, max(min(policy.retry_seconds), 1))
+    doublings = min(beyond - 1, seconds_max.bit_length())  # no larger numbers than are needed
+    return timedelta(seconds=min(1 << doublings, seconds_max))
 
 
 def reason_to_disable(

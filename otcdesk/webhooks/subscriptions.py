@@ -33,7 +33,10 @@ _SHOWN_TYPE_CHARACTERS: Final = 60
 
 
 class Subscription(msgspec.Struct, frozen=True, kw_only=True):
-    """Who is told what, where. It hears of batches after `from_seq`. `failing_since`: nothing has succeeded since."""
+    """Who is told what, where. It hears of batches after `from_seq`. `failing_since`: nothing has succeeded since.
+
+    `failed_at`: when the last failure was counted.
+    """
 
     id: UUID
     lane: int
@@ -46,6 +49,7 @@ class Subscription(msgspec.Struct, frozen=True, kw_only=True):
     from_seq: int
     is_active: bool
     consecutive_failures: int
+    failed_at: datetime | None = None
     failing_since: datetime | None = None
     disabled_at: datetime | None = None
     disabled_reason: str | None = None

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -226,7 +227,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 class Listening:
     """A listener as a person runs it, with its output in files."""
 
-    def __init__(self, folder: Path, server: DeskServer, token: str, *more: str) -> None:
+    def __init__(self, folder: Path, server: DeskServer, token: str, *more: str, to: int | None = None) -> None:
         folder.mkdir(exist_ok=True)
         token_file = folder / "token"
         token_file.write_text(f"{token}\n", encoding="ascii")
@@ -238,7 +239,7 @@ class Listening:
                 cwd=ROOT,
                 env={**environ(folder), "PYTHONPATH": str(ROOT)},
                 stdin=subprocess.DEVNULL,
-                stdout=out,
+                stdout=out if to is None else to,
                 stderr=err,
             )
 
@@ -267,8 +268,9 @@ class Listening:
 
 
 @contextmanager
-def run(folder: Path, world: World, *more: str, token: str | None = None) -> Iterator[Listening]:
-    listener = Listening(folder, world.server, token or world.token, *more)
+def run(folder: Path, world: World, *more: str, to: int | None = None) -> Iterator[Listening]:
+    """Run a listener; `to`: the file descriptor that gets its output."""
+    listener = Listening(folder, world.server, world.token, *more, to=to)
     try:
         yield listener
     finally:
@@ -317,6 +319,32 @@ def test_for_a_tenant_in_its_own_words_as_json(world: World, tmp_path: Path) -> 
     first, again = (row for row in rows if row["eventType"] == "otc_exchange.created")
     assert (first["duplicate"], again["duplicate"]) == (False, True)
     assert json.loads(again["body"])["id"] == again["eventId"] == first["eventId"]
+    assert webhooks(world) == []
+
+
+def test_a_terminal_that_is_closed_ends_it_and_its_webhook(world: World, tmp_path: Path) -> None:
+    with run(tmp_path / "a", world) as listener:
+        listener.ready()
+        assert listener.stop(signal.SIGHUP) == 0, listener.err
+    assert listener.out.splitlines()[-1] == "The webhook is gone."
+    assert listener.err == ""
+    assert webhooks(world) == []
+
+
+@pytest.mark.parametrize("how", [(), ("--json",)])
+def test_who_reads_it_no_longer_ends_it_and_its_webhook(world: World, tmp_path: Path, how: tuple[str, ...]) -> None:
+    """As in `otcdesk hooks listen | head -1`: the next message finds nobody who reads."""
+    reading, writing = os.pipe()
+    with run(tmp_path / "a", world, *how, to=writing) as listener:
+        os.close(writing)
+        wait_until(lambda: len(webhooks(world)) == 1, "it is registered")
+        if not how:
+            assert b"as webhook" in os.read(reading, 1_000)
+        os.close(reading)
+        assert _send_test(world, webhooks(world)[0]["id"]) == 200
+        assert listener.process.wait(timeout=20) == 0, listener.err
+    assert "BrokenPipe" not in listener.err
+    assert "Traceback" not in listener.err
     assert webhooks(world) == []
 
 

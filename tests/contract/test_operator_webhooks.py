@@ -1,15 +1,19 @@
 """The operator's webhooks, of the desk itself and of its tenants, and all deliveries, over real HTTP."""
 
 import json
+import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
 import pytest
 from standardwebhooks import Webhook
 
+from otcdesk.app import ENVELOPES
 from otcdesk.domain.event_types import CATALOGUE
-from tests.support.receiver import Received, Receiver
+from tests.support.callbacks import assert_as_documented
+from tests.support.receiver import Held, Received, Receiver
 from tests.support.server import DeskServer, World, assert_refused, wait_until
 
 WEBHOOKS = "/operator/webhooks"
@@ -349,13 +353,108 @@ def test_what_did_not_arrive_is_recovered(world: World, receiver: Receiver) -> N
 
 def test_the_catalogue_is_shown(world: World) -> None:
     told = read(world, "/operator/event-types")
-    assert [kind["name"] for kind in told["eventTypes"]] == list(CATALOGUE)
-    assert {kind["name"] for kind in told["eventTypes"] if not kind["forTenants"]} == {"webhook.disabled"}
+    kinds = {kind["name"]: kind for kind in told["eventTypes"]}
+    assert list(kinds) == list(CATALOGUE)
+    everybody, operators = ["tenant", "operator"], ["operator"]
+    assert {name: kind["visibleTo"] for name, kind in kinds.items()} == {
+        **dict.fromkeys(CATALOGUE, everybody),
+        "webhook.disabled": operators,
+    }
+    fields = kinds["account.balance_updated"].pop("fields")
+    assert kinds["account.balance_updated"] == {
+        "name": "account.balance_updated",
+        "version": 1,
+        "subject": "account",
+        "visibleTo": everybody,
+        "meaning": "An entry changed the balance of a customer's cash account.",
+    }
+    assert [field["name"] for field in fields] == [
+        *("type", "timestamp", "data", "data.id", "data.customerId", "data.asset", "data.label", "data.status"),
+        *("data.address", "data.balance", "data.version"),
+    ]
+    assert fields[-2] == {
+        "name": "data.balance",
+        "type": "string",
+        "format": "decimal",
+        "always": True,
+        "meaning": "What is on it, with all decimals of the asset; may be negative.",
+    }
+    assert fields[6]["type"] == "string or null"
     envelopes = {row["name"]: row for row in told["envelopes"]}
     assert envelopes.keys() == {"exchanges", "offers", "ramp", "standard"}
     assert "otc_exchange.created" in envelopes["exchanges"]["eventTypes"]
     assert envelopes["standard"]["keyKinds"] == ["hmac-sha256", "ed25519"]
     assert {name for name, row in envelopes.items() if row["ownKeys"]} == {"exchanges", "standard"}
+
+
+def test_what_arrives_has_the_fields_that_the_catalogue_says(world: World, receiver: Receiver) -> None:
+    types = [name for name in CATALOGUE if name.startswith(("conversion.", "account."))]
+    made(world, receiver.url(), eventTypes=types)
+    assert world.approve(world.confirmed_sell("100")).status_code == 200
+    kinds = {kind["name"]: kind for kind in read(world, "/operator/event-types")["eventTypes"]}
+    wanted = {"conversion.confirmed", "conversion.approved", "conversion.collected", "conversion.completed"}
+    wanted |= {"account.balance_updated"}
+    wait_until(lambda: {json.loads(body)["type"] for body in receiver.bodies} == wanted, "all of it has arrived")
+    for body in receiver.bodies:
+        told = json.loads(body)
+        names = [*told, *(f"data.{name}" for name in told["data"])]
+        assert sorted(names) == sorted(field["name"] for field in kinds[told["type"]]["fields"])
+        assert_as_documented(ENVELOPES.named("standard"), told["type"], body)
+
+
+def test_a_receiver_that_is_gone_is_shown_as_switched_off(world: World, receiver: Receiver) -> None:
+    receiver.answer = 410
+    webhook = made(world, receiver.url())
+    theirs = world.call(
+        "POST", "/exchanges/webhooks", json={"url": receiver.url("/theirs"), "eventTypes": ["otc_exchange.created"]}
+    ).json()["data"]
+    world.server.secrets.add(theirs["signing_secret"])
+    watcher = made(world, receiver.url("/watch"), eventTypes=["webhook.disabled"])
+    receiver.answer = lambda request: 200 if request.path == "/watch" else 410
+    world.confirmed_sell("100")
+    wait_until(lambda: not read(world, f"{WEBHOOKS}/{webhook['id']}")["isActive"], "it is switched off")
+    wait_until(lambda: not read(world, f"{WEBHOOKS}/{theirs['id']}")["isActive"], "theirs is switched off")
+    shown = read(world, f"{WEBHOOKS}/{webhook['id']}")
+    assert shown["disabledReason"] == "the receiver answered 410"
+    assert shown["createdAt"] <= shown["failingSince"] <= shown["disabledAt"]
+    (listed,) = world.call("GET", "/exchanges/webhooks").json()["data"]
+    assert (listed["is_active"], listed["disabled_reason"]) == (False, "the receiver answered 410")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", listed["disabled_at"])
+    assert listed["disabled_at"] == read(world, f"{WEBHOOKS}/{theirs['id']}")["disabledAt"]
+    all_are(world, f"{DELIVERIES}?webhookId={watcher['id']}", 2, "success")
+    told = [json.loads(request.body) for request in receiver.requests if request.path == "/watch"]
+    assert {one["data"]["webhookId"] for one in told} == {webhook["id"], theirs["id"]}
+    for one in told:
+        assert_as_documented(
+            ENVELOPES.named("standard"), "webhook.disabled", json.dumps(one, separators=(",", ":")).encode()
+        )
+    (row,) = read(world, f"{DELIVERIES}?webhookId={webhook['id']}")
+    assert_refused(ask(world, "POST", f"{DELIVERIES}/{row['id']}/resend"), 409, "WEBHOOK_INACTIVE")
+    on = ask(world, "PATCH", f"{WEBHOOKS}/{webhook['id']}", {"isActive": True}).json()["data"]
+    assert (on["isActive"], on["disabledAt"], on["disabledReason"]) == (True, None, None)
+
+
+def test_too_many_messages_by_hand_are_refused_until_one_is_done(world: World, receiver: Receiver) -> None:
+    webhook = made(world, receiver.url())
+    for _ in range(5):
+        world.confirmed_sell("100")
+    rows = all_are(world, DELIVERIES, 5, "success")
+    receiver.answer = Held()
+    resends = [f"{DELIVERIES}/{row['id']}/resend" for row in rows]
+    with ThreadPoolExecutor(max_workers=4) as threads:
+        held = [threads.submit(ask, world, "POST", path) for path in resends[:4]]
+        receiver.wait_for(9)
+        refused = ask(world, "POST", resends[4])
+        tested = ask(world, "POST", f"{WEBHOOKS}/{webhook['id']}/test")
+        receiver.answer = 200
+        receiver.release()
+        assert all(one.result().json()["data"]["success"] for one in held)
+    for answer in (refused, tested):
+        assert_refused(answer, 429, "RATE_LIMITED")
+        assert answer.headers["retry-after"] == "1"
+        assert answer.json()["error"]["message"] == "Too many messages are being sent by hand; wait for one."
+    assert ask(world, "POST", resends[4]).json()["data"]["success"]
+    assert len(receiver.requests) == 10
 
 
 # -- the page of public keys -------------------------------------------------------------------------------------------

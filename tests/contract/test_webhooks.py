@@ -10,6 +10,8 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from otcdesk.app import ENVELOPES
+from tests.support.callbacks import assert_as_documented
 from tests.support.desk import CONTRACT_WORLD
 from tests.support.receiver import Held, Received, Receiver
 from tests.support.served import NewWorld
@@ -195,6 +197,20 @@ def test_an_order_is_told_with_a_signature_and_its_delivery_is_shown(world: Worl
     }
     assert row["response_time_ms"] >= 0
     assert re.fullmatch(r"evt_[0-9a-f]+", told["id"])
+
+
+def test_what_arrives_has_the_fields_that_are_documented(world: World, receiver: Receiver) -> None:
+    webhook = made(world, receiver.url(), eventTypes=[*OTC, "fiat_account.balance_updated"])
+    assert world.approve(world.confirmed_sell("100")).status_code == 200
+    ask(world, "POST", f"/{webhook['id']}/test")
+    envelope = ENVELOPES.named("exchanges")
+
+    def types() -> list[str]:
+        return [httpx.Response(200, content=body).json()["type"] for body in receiver.bodies]
+
+    wait_until(lambda: set(types()) == envelope.messages.keys(), "all of it has arrived")
+    for event_type, body in zip(types(), receiver.bodies, strict=True):
+        assert_as_documented(envelope, event_type, body)
 
 
 def test_only_a_tenants_own_orders_are_told_to_it(world: World, receiver: Receiver) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator, Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
@@ -23,6 +23,8 @@ from tests.support.desk import FA1, B, new_lane, submit
 from tests.support.hooked import OF_ORDERS, Hooked, hooked
 from tests.support.receiver import NEVER, Held, Received, Receiver
 from tests.support.waiting import until
+
+NEVER_AGAIN = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -52,6 +54,16 @@ async def later(desk: Hooked, **how: int) -> None:
     """Let time pass and the worker do what is due by then."""
     desk.clock.advance(**how)
     await desk.worker.work_once()
+
+
+async def failed(desk: Hooked, subscription: Subscription, failures: int) -> None:
+    """Let a receiver have failed so often in a row, the last time an hour ago."""
+    await desk.connection.execute(
+        "update subscriptions set consecutive_failures = $2, failed_at = $3 where id = $1",
+        subscription.id,
+        failures,
+        desk.clock.now() - timedelta(hours=1),
+    )
 
 
 def types(requests: list[Received]) -> list[str]:
@@ -96,12 +108,17 @@ async def test_an_event_that_is_only_tried_again_holds_nobody_up(desk: Hooked, r
     assert [row.state for row in await desk.deliveries()] == ["pending", "succeeded"]
 
 
-async def test_what_fails_is_sent_again_on_schedule_the_same_to_the_byte(desk: Hooked, receiver: Receiver) -> None:
+@pytest.mark.parametrize("failures", [0, 12])
+async def test_what_fails_is_sent_again_on_schedule_the_same_to_the_byte(
+    desk: Hooked, receiver: Receiver, failures: int
+) -> None:
+    """However often its receiver failed before."""
     receiver.answer = 500
-    subscription = await desk.subscribed(receiver.url(), envelope="exchanges")
+    subscription = await desk.subscribed(receiver.url(), envelope="exchanges", event_types=["otc_exchange.created"])
+    await failed(desk, subscription, failures)
     await desk.confirmed()
     await desk.told()
-    (delivery, _) = await desk.deliveries(subscription)
+    (delivery,) = await desk.deliveries(subscription)
     await desk.worker.work_once()
     for number, pause in enumerate((60, 300, 1_800, 7_200, 21_600), start=2):
         await later(desk, milliseconds=pause * 1_000 - 1)
@@ -198,13 +215,20 @@ async def _fails_too_often(desk: Hooked, receiver: Receiver) -> None:
     for _ in range(25):
         await desk.confirmed()
     await desk.worker.work_once()
+    assert len(receiver.requests) == 5
+    for number in range(6, 21):  # the receiver rests before each
+        assert (await desk.now(subscription)).is_active
+        await later(desk, seconds=30)
+        assert len(receiver.requests) == number
     after = await desk.now(subscription)
     assert (after.is_active, after.disabled_reason) == (False, "20 attempts in a row failed")
+    await later(desk, seconds=60)
     assert len(receiver.requests) == 20
     await desk.webhooks.subscriptions.change(after, Change(is_active=True))
     receiver.answer = 200
     await desk.worker.work_once()
-    assert len(receiver.requests) == 25  # what was pending goes on
+    assert len(receiver.requests) == 45  # what was pending goes on
+    assert {row.state for row in await desk.deliveries(subscription)} == {"succeeded"}
 
 
 async def test_attempts_beside_one_another_are_one_failure(desk: Hooked, receiver: Receiver) -> None:
@@ -236,8 +260,13 @@ async def test_time_without_any_success_switches_off(dsn: str, tmp_path: Path, r
         assert after.disabled_reason == "every attempt failed for 1 hours"
 
 
-async def test_a_success_in_between_begins_the_count_anew(desk: Hooked, receiver: Receiver) -> None:
+async def test_a_success_in_between_begins_the_count_anew(dsn: str, tmp_path: Path, receiver: Receiver) -> None:
     receiver.answer = lambda request: 200 if request.number == 10 else 500
+    async with hooked(dsn, tmp_path, webhooks_rest_seconds_max=0) as desk:
+        await _succeeds_in_between(desk, receiver)
+
+
+async def _succeeds_in_between(desk: Hooked, receiver: Receiver) -> None:
     subscription = await desk.subscribed(receiver.url(), envelope="exchanges", event_types=["otc_exchange.created"])
     for _ in range(25):
         await desk.confirmed()
@@ -406,6 +435,89 @@ async def test_the_backlog_is_counted(apart: Hooked, receiver: Receiver) -> None
     assert await desk.worker.backlog() == (0, 0, 0)
 
 
+async def test_no_more_of_a_subscriptions_backlog_is_counted_than_may_be(apart: Hooked, receiver: Receiver) -> None:
+    desk = apart
+    dead, works, off = [await desk.subscribed(receiver.url(path)) for path in ("/dead", "/works", "/off")]
+    await failed(desk, dead, 1)
+    for subscription, number in ((dead, 10_100), (works, 7), (off, 5)):
+        await piled_up(desk, subscription, number, "pending")
+    desk.clock.advance(milliseconds=700)
+    assert await desk.worker.backlog() == (10_012, 700, 0)
+    await desk.webhooks.subscriptions.change(off, Change(is_active=False))
+    assert await desk.worker.backlog() == (10_007, 700, 0)
+    await desk.connection.execute("update subscriptions set consecutive_failures = 1")
+    assert await desk.worker.backlog() == (10_007, 0, 0)
+    await desk.connection.execute("update subscriptions set consecutive_failures = 0, held_until = $1", NEVER_AGAIN)
+    assert await desk.worker.backlog() == (10_007, 0, 0)
+
+
+async def test_what_is_being_sent_is_not_overdue(apart: Hooked, receiver: Receiver) -> None:
+    desk = apart
+    subscription = await desk.subscribed(receiver.url())
+    await desk.cancelled()
+    await desk.told()
+    assert len(await claimed(desk, subscription)) == 1
+    desk.clock.advance(seconds=29)
+    assert await desk.worker.backlog() == (1, 0, 0)
+    desk.clock.advance(seconds=2)
+    assert await desk.worker.backlog() == (1, 1_000, 0)
+
+
+@pytest.mark.parametrize(
+    "name, kept",
+    [
+        ("ready", False),
+        ("ready", True),
+        ("claim", False),
+        ("backlog", False),
+        ("backlog", True),
+        ("give_up", False),
+        ("give_up", True),
+    ],
+)
+async def test_a_backlog_is_not_read_whole_whatever_the_planner_knows(
+    apart: Hooked, receiver: Receiver, name: str, kept: bool
+) -> None:
+    """It knows of 33 deliveries, or of none where it keeps a plan, when 30,000 wait for who is down.
+
+    Only a plan to claim that is kept from when there were none goes through all, once, until there are statistics.
+    """
+    desk = apart
+    now, connection = desk.clock.now(), desk.connection
+    subscriptions = [await desk.subscribed(receiver.url(f"/{number}"), owner_id=B) for number in range(3)]
+    dead = await desk.subscribed(receiver.url("/dead"))
+    rooms: tuple[object, ...] = ([one.id for one in [*subscriptions, dead]], [3, 3, 3, 1])
+    arguments: dict[str, tuple[object, ...]] = {
+        "ready": (now, None),
+        "claim": (*rooms, now, now + timedelta(seconds=30)),
+        "backlog": (now, 10_000),
+        "give_up": (now, 100),
+    }
+    statement = await connection.prepare(queries("deliveries")[name])
+    await connection.execute(f"set plan_cache_mode = force_{'generic' if kept else 'custom'}_plan")
+    async with connection.transaction():
+        await statement.fetch(*arguments[name])
+    if not kept:
+        for subscription in subscriptions:
+            await piled_up(desk, subscription, 11, "pending")
+        await connection.execute("analyze deliveries")
+    await piled_up(desk, dead, 30_000, "pending")
+    async with connection.transaction():
+        before = await read(desk)
+        await statement.fetch(*arguments[name])
+        assert await read(desk) - before < (12_000 if name == "backlog" else 1_000)
+
+
+async def read(desk: Hooked) -> int:
+    """Return how many rows of deliveries in their order, and entries of its indexes, a transaction has read so far."""
+    count: int = await desk.connection.fetchval(
+        """select pg_stat_get_xact_tuples_returned('deliveries'::regclass)
+            + (select sum(pg_stat_get_xact_tuples_returned(i.indexrelid)) from pg_index as i
+                where i.indrelid = 'deliveries'::regclass)"""
+    )
+    return count
+
+
 async def test_two_workers_at_once_send_each_once(desk: Hooked, receiver: Receiver) -> None:
     subscription = await desk.subscribed(receiver.url(), event_types=OF_ORDERS)
     for _ in range(30):
@@ -559,12 +671,18 @@ async def test_what_closed_lanes_and_deleted_subscriptions_leave_behind_ends(apa
 
 async def test_counting_what_fits_a_search_is_bounded(desk: Hooked, receiver: Receiver) -> None:
     subscription = await desk.subscribed(receiver.url(), event_types=OF_ORDERS)
-    await desk.connection.execute(_MANY, desk.lane.number, subscription.id, desk.clock.now())
+    await piled_up(desk, subscription, 10_100, "failed")
     page = await desk.webhooks.deliveries.page(desk.lane.number, limit=5, offset=0)
     assert (len(page.rows), page.total) == (5, 10_000)
 
 
+async def piled_up(desk: Hooked, subscription: Subscription, number: int, state: str) -> None:
+    """Put so many deliveries there; those that are pending are due now."""
+    await desk.connection.execute(_MANY, desk.lane.number, subscription.id, desk.clock.now(), number, state)
+
+
 _MANY = """insert into deliveries (
-    id, lane, subscription_id, event_id, event_type, subject_id, subject_version, body, state, created_at
-) select gen_random_uuid(), $1, $2, 'evt', 'conversion.cancelled', gen_random_uuid(), 1, '', 'failed', $3
-from generate_series(1, 10100)"""
+    id, lane, subscription_id, event_id, event_type, subject_id, subject_version, body, state, due_at, created_at
+) select gen_random_uuid(), $1, $2, 'evt', 'conversion.cancelled', gen_random_uuid(), 1, '', $5,
+    case when $5 = 'pending' then $3::timestamptz end, $3
+from generate_series(1, $4)"""

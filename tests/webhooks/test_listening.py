@@ -27,7 +27,8 @@ class Heard:
         self.arrived: list[Arrived] = []
 
     async def post(self, body: bytes, event_id: str = "evt_1") -> int:
-        sent = msgspec.structs.replace(sending(body, self.key, url=self.url), event_id=event_id)
+        sent = sending(body, self.key, url=self.url, event_type=self.envelope.test_type)
+        sent = msgspec.structs.replace(sent, event_id=event_id)
         return (await self.client.post(self.url, content=body, headers=self.envelope.headers(sent))).status_code
 
 

@@ -23,7 +23,8 @@ def seen(name: str, occurrence: Occurrence) -> tuple[Glance, str]:
     envelope = ENVELOPES.named(name)
     told = envelope.told(occurrence)
     assert told is not None
-    sent = msgspec.structs.replace(sending(told.body, fresh(envelope.key_kinds[0])), event_id=occurrence.id)
+    sent = sending(told.body, fresh(envelope.key_kinds[0]), event_type=told.event_type)
+    sent = msgspec.structs.replace(sent, event_id=occurrence.id)
     return glance(name, captured(envelope, sent)), occurrence.id
 
 
@@ -49,6 +50,13 @@ def test_a_ramp_transaction_is_seen() -> None:
     body = b'{"EventType":"Transaction","EventVersion":7,"Data":{"ID":"5a2f","Status":"Settled"}}'
     found = glance("ramp", Captured(method="POST", url="", headers={}, body=body))
     assert found == Glance(event_type="Transaction", event_id="5a2f/7", subject_id="5a2f", status="Settled")
+
+
+def test_an_offers_message_is_known_by_its_header() -> None:
+    body = b'{"params":{"user_id":"u1","success":true}}'
+    headers = {"webhook-event-type": "user.update", "webhook-event-id": "evt_7"}
+    found = glance("offers", Captured(method="POST", url="", headers=headers, body=body))
+    assert found == Glance(event_type="user.update", event_id="evt_7", subject_id="u1", status=None)
 
 
 JSON: Any = st.recursive(

@@ -22,6 +22,7 @@ from otcdesk.webhooks.policy import (
     Verdict,
     policy_of,
     reason_to_disable,
+    rest,
     shares,
     verdict,
 )
@@ -108,6 +109,36 @@ def test_jitter_only_stretches_the_pause_and_at_most_by_its_part(jitter: int, ma
     pause = timedelta(seconds=POLICY.retry_seconds[made])
     stretched = due_after(verdict(POLICY, answered(500), made, NOW, jitter=jitter))
     assert pause <= stretched < pause * 11 / 10
+
+
+def rests(policy: Policy, *failures: int) -> list[int]:
+    return [int(rest(policy, number).total_seconds()) for number in failures]
+
+
+def test_a_receiver_that_keeps_failing_rests_longer_and_longer() -> None:
+    assert rests(POLICY, 0, 1, 2, 3, 4) == [0] * 5
+    assert rests(POLICY, 5, 6, 7, 8, 9, 10, 11, 19, 10**9) == [1, 2, 4, 8, 16, 30, 30, 30, 30]
+
+
+@pytest.mark.parametrize("seconds_max, told", [(0, [0, 0, 0]), (1, [1, 1, 1]), (3, [1, 2, 3]), (3_600, [1, 2, 4])])
+def test_a_setting_bounds_a_rest(seconds_max: int, told: list[int]) -> None:
+    policy = policy_of(Settings(webhooks_rest_seconds_max=seconds_max), "exchanges", any_2xx())
+    assert rests(policy, 5, 6, 7) == told
+
+
+@pytest.mark.parametrize("pauses, longest", [("1,2,4,8", 1), ("9,5,7", 5), ("0,60", 1), ("60,300", 30)])
+def test_a_rest_is_no_longer_than_the_shortest_pause_of_a_message(pauses: str, longest: int) -> None:
+    policy = policy_of(Settings(exchanges_retry_seconds=pauses), "exchanges", any_2xx())
+    assert rests(policy, 5, 100) == [1, longest]
+
+
+@pytest.mark.parametrize("envelope", ["exchanges", "offers", "ramp", "standard"])
+@given(made=st.integers(0, 3), failures=st.integers(0, 10**9), jitter=st.integers(0, 999))
+def test_a_message_that_waits_alone_is_tried_again_to_its_schedule(
+    envelope: str, made: int, failures: int, jitter: int
+) -> None:
+    policy = policy_of(Settings(), envelope, any_2xx())
+    assert rest(policy, failures) <= due_after(verdict(policy, answered(500), made, NOW, jitter=jitter))
 
 
 def test_failures_in_a_row_switch_an_exchanges_webhook_off() -> None:

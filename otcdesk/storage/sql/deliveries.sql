@@ -62,7 +62,7 @@ update deliveries as d
 set due_at = $4, sending_until = $4
 from claimed
 where d.id = claimed.id
-returning d.id, d.subscription_id, d.event_id, d.body, d.attempts, d.attempts_before
+returning d.id, d.subscription_id, d.event_id, d.event_type, d.body, d.attempts, d.attempts_before
 
 -- name: claim_one
 -- Take one delivery whatever became of it, unless somebody is sending it or its subscription is gone.
@@ -192,17 +192,46 @@ select row_to_json(a) from (
 select body from deliveries where id = $1
 
 -- name: backlog
--- How many deliveries wait, of subscriptions that are switched on; and since when the longest due one is due that nobody
--- is sending and whose receiver neither fails nor asked for a pause: nothing but the desk keeps that one waiting.
-select count(*) as waiting, min(d.due_at) filter (
-    where (d.sending_until is null or d.sending_until <= $1)
-        and s.consecutive_failures = 0
-        and (s.held_until is null or s.held_until <= $1)
-) as oldest_due_at
-from deliveries as d
-join subscriptions as s on s.id = d.subscription_id and s.is_active and s.deleted_at is null
-join lanes as l on l.lane = s.lane and l.closed_at is null
-where d.state = 'pending'
+-- How many deliveries wait, of subscriptions that are switched on, at most $2 of each; and since when the longest due one
+-- is due that nobody is sending and whose receiver neither fails nor asked for a pause: nothing but the desk keeps that
+-- one waiting. What somebody is sending is due only when it can no longer be under way. Subscriptions are found as by
+-- `ready`, and what waits is read in the order of the index, so that no more of it is read than is counted: where the
+-- planner knows the limit and is wrong about what there is, it would sort all of it.
+with recursive waiting (subscription_id) as (
+    (select d.subscription_id from deliveries as d where d.state = 'pending' order by d.subscription_id limit 1)
+    union all
+    select (
+        select d.subscription_id from deliveries as d
+        where d.state = 'pending' and d.subscription_id > w.subscription_id
+        order by d.subscription_id
+        limit 1
+    )
+    from waiting as w
+    where w.subscription_id is not null
+)
+select coalesce(sum(
+    (
+        select count(*) from (
+            select from deliveries as d
+            where d.subscription_id = s.id and d.state = 'pending'
+            order by d.due_at
+            limit (select $2::bigint)
+        ) as counted
+    )
+), 0)::bigint as waiting, min(
+    (
+        select d.due_at from deliveries as d
+        where d.subscription_id = s.id and d.state = 'pending' and d.due_at <= $1
+        order by d.due_at
+        limit 1
+    )
+) filter (where s.consecutive_failures = 0 and (s.held_until is null or s.held_until <= $1)) as oldest_due_at
+from waiting as w
+cross join lateral (
+    select k.* from subscriptions as k where k.id = w.subscription_id offset 0
+) as s
+join lanes as l on l.lane = s.lane
+where s.is_active and s.deleted_at is null and l.closed_at is null
 
 -- name: prune
 -- Drop deliveries that ended before a time, a bounded number of them.
@@ -220,7 +249,7 @@ select count(*) from dropped
 
 -- name: give_up
 -- End old deliveries of subscriptions that are switched off, and all of those that are deleted or whose lane is closed, a
--- bounded number of them.
+-- bounded number of them. What waits of those that are switched on is not looked at.
 with recursive waiting (subscription_id) as (
     (select d.subscription_id from deliveries as d where d.state = 'pending' order by d.subscription_id limit 1)
     union all
@@ -236,12 +265,20 @@ with recursive waiting (subscription_id) as (
 old as (
     select d.id
     from waiting as w
-    left join subscriptions as s on s.id = w.subscription_id
-    left join lanes as l on l.lane = s.lane
-    join deliveries as d on d.subscription_id = w.subscription_id and d.state = 'pending'
-    where s.deleted_at is not null or l.closed_at is not null or (not s.is_active and d.created_at < $1)
+    cross join lateral (
+        select k.* from subscriptions as k where k.id = w.subscription_id offset 0
+    ) as s
+    join lanes as l on l.lane = s.lane
+    cross join lateral (
+        select p.id from deliveries as p
+        where p.subscription_id = s.id and p.state = 'pending'
+            and (p.created_at < $1 or s.deleted_at is not null or l.closed_at is not null)
+        order by p.due_at
+        limit $2
+        for update skip locked
+    ) as d
+    where not s.is_active or s.deleted_at is not null or l.closed_at is not null
     limit $2
-    for update of d skip locked
 ),
 ended as (
     update deliveries as d
