@@ -9,8 +9,9 @@ import secrets
 import socket
 import sys
 import tomllib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,19 @@ import asyncpg
 import msgspec
 import structlog
 
+from otcdesk.actions.accept_quote import AcceptQuote
 from otcdesk.actions.catalogue import CATALOGUE
 from otcdesk.api.auth import Authenticator, Sessions
-from otcdesk.api.dialect import Dialect
+from otcdesk.api.dialect import Dialect, Recognizes
 from otcdesk.api.exchanges.callbacks import ExchangesCallbacks
 from otcdesk.api.exchanges.routes import ExchangesDialect
 from otcdesk.api.health import Health
 from otcdesk.api.limits import RateLimit, SharedCounts
+from otcdesk.api.maintenance import Maintenance
 from otcdesk.api.offers.callbacks import OffersCallbacks
+from otcdesk.api.offers.listings import Listings
+from otcdesk.api.offers.routes import OffersDialect
+from otcdesk.api.offers.tokens import Clients, OffersServices
 from otcdesk.api.openapi import openapi_document
 from otcdesk.api.operator.callbacks import StandardCallbacks
 from otcdesk.api.operator.routes import OperatorDialect
@@ -37,19 +43,24 @@ from otcdesk.clock import Clock, SystemClock
 from otcdesk.config import Settings, SettingsError
 from otcdesk.credentials import Credentials
 from otcdesk.desk import Desk
+from otcdesk.domain.keys import DONE
 from otcdesk.engine.engine import Engine
 from otcdesk.engine.lane import LaneLimits
 from otcdesk.handover.member import Handover
 from otcdesk.handover.places import run_folder
 from otcdesk.metrics import Metrics
+from otcdesk.outcomes import Outcomes
 from otcdesk.rails.price_settings import PriceFeedSettings
 from otcdesk.rails.simulated.custody import CHAIN, FIAT, SimulatedRail
+from otcdesk.rails.simulated.tax import SimulatedTax
+from otcdesk.rails.simulated.venue import SimulatedVenue
 from otcdesk.secret_files import load_or_make_key
 from otcdesk.storage.audit_key import audit_key_of
-from otcdesk.storage.database import Reads, engine_pool, without_password
+from otcdesk.storage.database import PLANNED_EACH_TIME, Reads, engine_pool, without_password
 from otcdesk.storage.leadership import Leadership
 from otcdesk.storage.postgres_store import BY_INDEX, PostgresStore
 from otcdesk.storage.secrets import Secrets
+from otcdesk.tokens import Tokens
 from otcdesk.webhooks.deliveries import BY_HAND_MAX, Deliveries
 from otcdesk.webhooks.envelope import Envelopes
 from otcdesk.webhooks.keys import SigningKeys
@@ -58,6 +69,7 @@ from otcdesk.webhooks.sender import Sender
 from otcdesk.webhooks.service import Webhooks
 from otcdesk.webhooks.subscriptions import Subscriptions
 from otcdesk.workers.deadlines import record_what_is_due
+from otcdesk.workers.execution import Execution
 from otcdesk.workers.settlement import Settlement
 from otcdesk.workers.webhooks import WebhookWorker
 from otcdesk.world_loading import WorldLoader
@@ -70,7 +82,13 @@ _THIS_PROCESS = secrets.token_hex(4)
 #: A leader misses so many of its signs before it has given none.
 _PERIODS_OF_A_LEASE = 3
 
-DIALECTS: tuple[type[Dialect], ...] = (ExchangesDialect, OperatorDialect, SandboxDialect)
+#: How a batch tells that it has accepted quotes.
+_ACCEPTED = (CATALOGUE[AcceptQuote].name, DONE)
+
+DIALECTS: tuple[type[Dialect], ...] = (ExchangesDialect, OffersDialect, OperatorDialect, SandboxDialect)
+
+#: Those that an operator may close for maintenance: it needs its own to open them again.
+CLOSABLE = frozenset(dialect.name for dialect in DIALECTS if dialect not in {OperatorDialect, SandboxDialect})
 
 ENVELOPES = Envelopes([ExchangesCallbacks(), OffersCallbacks(), RampCallbacks(), StandardCallbacks()])
 
@@ -94,9 +112,12 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
     desk: Desk
     credentials: Credentials
     sessions: Sessions
+    tokens: Tokens
+    maintenance: Maintenance
     secrets: Secrets
     worlds: WorldLoader
     settlement: Settlement
+    execution: Execution
     webhooks: Webhooks
     webhook_worker: WebhookWorker
     metrics: Metrics
@@ -104,9 +125,10 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
     urls: dict[str, str]
 
     async def work_once(self, lane: int) -> None:
-        """Let the workers do now what they would do in a moment; of webhooks those of one lane."""
+        """Let the workers do now what they would do in a moment; of executions and webhooks those of one lane."""
         await record_what_is_due(self.desk)
         await self.settlement.settle_waiting()
+        await self.execution.work_once(lane)
         await self.webhook_worker.work_once(lane)
 
 
@@ -137,11 +159,21 @@ async def open_desk(
                 session={**BY_INDEX, "application_name": "otcdesk webhooks"},
             )
         )
+        venue_reads = await closing.enter_async_context(
+            Reads.opened(
+                dsn,
+                connections_max=settings.venue_connections_max,
+                statement_timeout_ms=timeout,
+                session={**PLANNED_EACH_TIME, "application_name": "otcdesk execution"},
+            )
+        )
         sender = await closing.enter_async_context(_sender(settings))
-        program = await _wired(settings, dsn, clock, place, pool, reads, edge_reads, webhook_reads, sender)
+        program = await _wired(settings, dsn, clock, place, pool, reads, edge_reads, webhook_reads, venue_reads, sender)
         closing.push_async_callback(program.desk.engine.stop)
         closing.push_async_callback(program.webhook_worker.stop)
         closing.push_async_callback(program.settlement.stop)
+        closing.push_async_callback(program.execution.stop)
+        closing.push_async_callback(program.desk.outcomes.close)
         yield program
 
 
@@ -154,6 +186,7 @@ async def _wired(
     reads: Reads,
     edge_reads: Reads,
     webhook_reads: Reads,
+    venue_reads: Reads,
     sender: Sender,
 ) -> Program:
     """Put the parts together. Long reads have connections of their own, so that they hold up no credential or claim."""
@@ -168,6 +201,8 @@ async def _wired(
     def committed(outcomes: Mapping[tuple[str, str], int], nanoseconds: int) -> None:
         metrics.batch(outcomes, nanoseconds)
         webhook_worker.committed()
+        if _ACCEPTED in outcomes:
+            execution.committed()
 
     engine = Engine(
         store=PostgresStore(pool, acquire_timeout_ms=timeout),
@@ -195,10 +230,15 @@ async def _wired(
         handover=handover,
         chain=SimulatedRail(reads, CHAIN),
         fiat=SimulatedRail(reads, FIAT),
+        venue=SimulatedVenue(reads),
+        tax=SimulatedTax(reads),
+        outcomes=Outcomes(reads, period_ms=settings.outcomes_period_ms),
         clock=clock,
         settings=settings,
     )
     metrics.watch_engine(engine.waiting, lambda: leadership.leads)
+    metrics.watch_outcomes(lambda: desk.outcomes.waiting)
+    execution = Execution(desk, writer_name(), venue_reads, metrics.venue_call)
     credentials = Credentials(edge_reads, clock)
     return Program(
         settings=settings,
@@ -207,9 +247,12 @@ async def _wired(
         desk=desk,
         credentials=credentials,
         sessions=Sessions(session_key, clock),
+        tokens=Tokens(session_key, edge_reads, clock),
+        maintenance=Maintenance(edge_reads, clock, CLOSABLE),
         secrets=sealed,
         worlds=WorldLoader(desk, credentials, webhooks.subscriptions, clock),
         settlement=Settlement(desk, writer_name(), edge_reads),
+        execution=execution,
         webhooks=webhooks,
         webhook_worker=webhook_worker,
         metrics=metrics,
@@ -274,8 +317,21 @@ def _limits(settings: Settings) -> LaneLimits:
 def dialect_urls(settings: Settings) -> dict[str, str]:
     """Return where each dialect answers."""
     base = settings.base_url
-    own_host = f"http://{settings.exchanges_host}:{settings.port}" if settings.exchanges_host else ""
-    return {"exchanges": own_host or base + settings.exchanges_prefix, "operator": f"{base}/operator"}
+    return {
+        **{
+            name: f"http://{host}:{settings.port}" if host else base + prefix
+            for name, (host, prefix) in _placed(settings).items()
+        },
+        "operator": f"{base}/operator",
+    }
+
+
+def _placed(settings: Settings) -> dict[str, tuple[str, str]]:
+    """Return the host, if it has one of its own, and the prefix of each dialect for which settings say them."""
+    return {
+        ExchangesDialect.name: (settings.exchanges_host, settings.exchanges_prefix),
+        OffersDialect.name: (settings.offers_host, settings.offers_prefix),
+    }
 
 
 def web_app(program: Program) -> Front:
@@ -285,25 +341,45 @@ def web_app(program: Program) -> Front:
         program.credentials, program.sessions, program.desk.clock, settings.credential_cache_ms
     )
 
-    limits = (settings.exchanges_requests_per_second, settings.operator_requests_per_second)
-    counts = SharedCounts(run_folder(settings.home_path) / "limits") if any(limits) else None
+    rates = {
+        ExchangesDialect: settings.exchanges_requests_per_second,
+        OffersDialect: settings.offers_requests_per_second,
+        OperatorDialect: settings.operator_requests_per_second,
+    }
+    counts = SharedCounts(run_folder(settings.home_path) / "limits") if any(rates.values()) else None
     address, _ = without_password(program.dsn)  # tenants of another database are others
 
-    def served(dialect: type[Dialect], requests_per_second: int) -> Dialect:
-        limit = RateLimit(requests_per_second, counts, name=f"{dialect.name} {address}")
-        return dialect(program.desk, authenticator, limit, count=program.metrics.request, services=program)
+    def served(
+        dialect: type[Dialect],
+        recognizes: Recognizes = authenticator,
+        services: Callable[[RateLimit], Any] = lambda _: program,
+    ) -> Dialect:
+        limit = RateLimit(rates.get(dialect, 0), counts, name=f"{dialect.name} {address}")
+        return dialect(
+            program.desk,
+            recognizes,
+            limit,
+            maintenance=program.maintenance,
+            count=program.metrics.request,
+            services=services(limit),
+        )
 
-    exchanges = served(ExchangesDialect, limits[0])
-    operator = served(OperatorDialect, limits[1])
+    clients = Clients(program.credentials, program.tokens, settings.credential_cache_ms)
+    operator = served(OperatorDialect)
+    of_contracts = {
+        ExchangesDialect.name: served(ExchangesDialect),
+        OffersDialect.name: served(OffersDialect, clients, partial(_offers_services, program, clients)),
+    }
     health = Health(program.desk, program.place.process)
     hosts: dict[str, Dialect] = {}
     prefixes: dict[str, Dialect] = {"/operator": operator}
-    if settings.exchanges_host:
-        hosts[settings.exchanges_host] = exchanges
-    else:
-        prefixes[settings.exchanges_prefix] = exchanges
+    for name, (host, prefix) in _placed(settings).items():
+        if host:
+            hosts[host] = of_contracts[name]
+        else:
+            prefixes[prefix] = of_contracts[name]
     if settings.sandbox:
-        prefixes["/sandbox"] = served(SandboxDialect, 0)
+        prefixes["/sandbox"] = served(SandboxDialect)
     documented = [dialect for dialect in DIALECTS if settings.sandbox or dialect is not SandboxDialect]
     pages = {
         "/healthz": health.live,
@@ -315,11 +391,20 @@ def web_app(program: Program) -> Front:
     return Front(hosts=hosts, prefixes=prefixes, pages=pages, otherwise=operator)
 
 
+def _offers_services(program: Program, clients: Clients, limit: RateLimit) -> OffersServices:
+    return OffersServices(
+        clients=clients,
+        tokens=program.tokens,
+        listings=Listings(program.desk.reads),
+        limit=limit,
+        maintenance=program.maintenance,
+    )
+
+
 def prefix_of(dialect: type[Dialect], settings: Settings) -> str:
     """Return the path prefix under which a dialect answers."""
-    if dialect is ExchangesDialect:
-        return "/" if settings.exchanges_host else settings.exchanges_prefix
-    return f"/{dialect.name}"
+    host, prefix = _placed(settings).get(dialect.name, ("", f"/{dialect.name}"))
+    return "/" if host else prefix
 
 
 def _document(dialect: type[Dialect], settings: Settings) -> Page:

@@ -245,6 +245,8 @@ def world_load(file: Path, lane: LaneName = MAIN_LANE, home: Home = None) -> Non
             typer.echo(f"tenant {ref}: {tenant}")
         for name, secret in {**loaded.api_keys, **loaded.operators}.items():
             typer.echo(f"{name}: {secret}   (shown this once)")
+        for name, client in loaded.clients.items():
+            typer.echo(f"{name}: client id {client.client_id}, secret {client.client_secret}   (shown this once)")
         for webhook in loaded.webhooks:
             told = "" if webhook.secret is None else f": {webhook.secret}   (shown this once)"
             typer.echo(f"webhook {webhook.url}{told}")
@@ -286,6 +288,25 @@ def keys_create(
             expires_at=program.desk.clock.now() + timedelta(days=days) if days else None,
         )
         typer.echo(secret)
+
+    on_desk(settings_of(home=home and str(home)), run)
+
+
+@keys.command(name="create-client")
+def keys_create_client(
+    name: Annotated[str, typer.Argument(help="What the audit trail will call it.")],
+    tenant: Annotated[str, typer.Option(help="Tenant id.")],
+    lane: LaneName = MAIN_LANE,
+    home: Home = None,
+) -> None:
+    """Create a tenant's client id and secret, by which it gets access tokens, and show them this once."""
+
+    async def run(program: Program) -> None:
+        number = await lane_number(program, lane)
+        client_id, secret = await program.credentials.create_client(
+            lane=number, owner_id=await _tenant_id(program, number, tenant), name=name, world_kind=LIVE
+        )
+        typer.echo(f"client id {client_id}, secret {secret}")
 
     on_desk(settings_of(home=home and str(home)), run)
 
@@ -416,18 +437,25 @@ def bench_command(
     workers: Annotated[int, typer.Option(min=1, max=64, help="Server processes on the one port.")] = 1,
     seconds: Annotated[int, typer.Option(min=2, max=3600, help="Seconds of each measurement.")] = 10,
     orders: Annotated[int, typer.Option(min=0, help="Orders to make before measuring.")] = 0,
+    dialect: Annotated[str, typer.Option(help="The dialect to be measured: exchanges or offers.")] = "exchanges",
     webhooks: Annotated[
         bool, typer.Option("--webhooks", help="Measure webhooks instead: their cost, speed, and receivers down.")
     ] = False,
 ) -> None:
-    """Measure quote and confirm beside pgbench on one PostgreSQL, in one run; prints one JSON object."""
+    """Measure a dialect's two main requests beside pgbench on one PostgreSQL, in one run; prints one JSON object."""
+    from otcdesk.bench.dialects import DIALECTS
     from otcdesk.bench.machine import Asked
     from otcdesk.bench.run import bench
     from otcdesk.bench.webhooks import bench_webhooks
 
     asked = Asked(connections=connections, processes=workers, seconds=seconds, orders=orders)
-    measure = bench_webhooks if webhooks else bench
-    figures = measure(asked, lambda line: typer.echo(f"bench: {line}", err=True))
+    if dialect not in DIALECTS:
+        raise typer.BadParameter(f"the dialects are {', '.join(DIALECTS)}", param_hint="--dialect")
+
+    def say(line: str) -> None:
+        typer.echo(f"bench: {line}", err=True)
+
+    figures = bench_webhooks(asked, say) if webhooks else bench(DIALECTS[dialect], asked, say)
     typer.echo(msgspec.json.format(msgspec.json.encode(figures), indent=2).decode())
 
 

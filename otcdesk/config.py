@@ -55,6 +55,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     exchanges_requests_per_second: Annotated[
         int, Meta(ge=0, le=1_000_000, description="Requests per second and tenant; 0: no limit.")
     ] = 0
+    offers_prefix: Annotated[
+        str, Meta(pattern="^(/[A-Za-z0-9._-]+)+$", description="Path under which the offers dialect answers.")
+    ] = "/offers"
+    offers_host: Annotated[
+        str, Meta(description="Host name of its own for the offers dialect, at the root; empty: the prefix.")
+    ] = ""
+    offers_requests_per_second: Annotated[
+        int, Meta(ge=0, le=1_000_000, description="Requests per second and client of a partner; 0: no limit.")
+    ] = 50
+    offers_accept_wait_ms: Annotated[
+        int, Meta(ge=0, le=60_000, description="How long the acceptance of an offer waits for its trade, milliseconds.")
+    ] = 10_000
     operator_requests_per_second: Annotated[
         int, Meta(ge=0, le=1_000_000, description="Requests per second and operator; 0: no limit.")
     ] = 0
@@ -95,6 +107,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     webhooks_retry_after_seconds_max: Annotated[
         int, Meta(ge=1, le=604_800, description="Longest pause that a receiver's Retry-After may ask for, seconds.")
     ] = 86_400
+    webhooks_rest_seconds_max: Annotated[
+        int, Meta(ge=0, le=3_600, description="Longest rest of a receiver that keeps failing, seconds; 0: none.")
+    ] = 30
     webhooks_disable_after_hours: Annotated[
         int, Meta(ge=1, le=8_760, description="Hours of failures only after which a subscription is switched off.")
     ] = 120
@@ -168,6 +183,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     deadlines_orders_max: Annotated[
         int, Meta(ge=1, le=10_000, description="Most orders recorded as due in one command; many make a slow batch.")
     ] = 64
+    deadlines_grace_ms: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=600_000,
+            description="How long an expiry waits to be recorded, so that what came in time and waits is decided first,"
+            " milliseconds.",
+        ),
+    ] = 10_000
     settlement_period_ms: Annotated[
         int, Meta(ge=10, le=600_000, description="Pause between two looks for orders that wait, milliseconds.")
     ] = 1_000
@@ -177,6 +201,30 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     rail_timeout_ms: Annotated[
         int, Meta(ge=10, le=600_000, description="Longest wait for one answer of a rail, milliseconds.")
     ] = 30_000
+    venue_period_ms: Annotated[
+        int,
+        Meta(ge=10, le=600_000, description="Pause between two looks for accepted quotes, unless told, milliseconds."),
+    ] = 1_000
+    venue_orders_max: Annotated[
+        int, Meta(ge=1, le=10_000, description="Most accepted quotes at the execution venue at the same time.")
+    ] = 2_048
+    venue_timeout_ms: Annotated[
+        int, Meta(ge=10, le=600_000, description="Longest wait for one answer of the execution venue, milliseconds.")
+    ] = 10_000
+    venue_connections_max: Annotated[
+        int, Meta(ge=1, le=100, description="Most database connections for the execution of accepted quotes.")
+    ] = 2
+    tax_timeout_ms: Annotated[
+        int, Meta(ge=10, le=60_000, description="Longest wait for the tax provider, milliseconds.")
+    ] = 2_000
+    outcomes_period_ms: Annotated[
+        int,
+        Meta(
+            ge=5,
+            le=10_000,
+            description="Pause between two looks for what others have executed, while a request waits, milliseconds.",
+        ),
+    ] = 20
     balance_timeout_ms: Annotated[
         int, Meta(ge=10, le=60_000, description="Longest wait for a wallet's live balance, milliseconds.")
     ] = 5_000

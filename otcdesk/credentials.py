@@ -1,4 +1,4 @@
-"""API keys and operator tokens: random secrets, kept as SHA-256, shown once.
+"""API keys, operator tokens and the secrets of partners' clients: random, kept as SHA-256, shown once.
 
 The secrets have 256 bits of randomness, so a fast hash is enough: there is nothing to guess.
 """
@@ -18,16 +18,27 @@ from otcdesk.storage.database import Reads
 
 API_KEY = "api_key"
 OPERATOR = "operator"
+CLIENT = "client"
 
 OPERATOR_SCOPE = "otc-operator"
+OFFERS_SCOPE = "offers"
 
 #: Which scopes a credential of a kind may carry.
 SCOPES = {
     API_KEY: frozenset({"otc-exchanges:read", "otc-exchanges:write"}),
     OPERATOR: frozenset({OPERATOR_SCOPE}),
+    CLIENT: frozenset({OFFERS_SCOPE}),
 }
 
-_PREFIXES = {("api_key", "live"): "sk_live_", ("api_key", "sandbox"): "sk_test_"}
+#: Kinds whose secret goes with every request; a client's only buys it a token.
+BEARERS = frozenset({API_KEY, OPERATOR})
+
+_PREFIXES = {
+    (API_KEY, "live"): "sk_live_",
+    (API_KEY, "sandbox"): "sk_test_",
+    (CLIENT, "live"): "cs_live_",
+    (CLIENT, "sandbox"): "cs_test_",
+}
 _SHOWN_LENGTH = 16
 
 
@@ -36,7 +47,7 @@ class Credential(msgspec.Struct, frozen=True, kw_only=True):
 
     id: UUID
     lane: int
-    kind: Literal["api_key", "operator"]
+    kind: Literal["api_key", "operator", "client"]
     owner_id: UUID
     name: str
     shown_prefix: str
@@ -68,11 +79,50 @@ class Credentials:
     ) -> str:
         """Make a credential and return its secret, this once; refuses REQUEST_INVALID for scopes it cannot have."""
         check_grant(kind, scopes, source_ips or [])
+        _, secret = await self._make(
+            lane=lane,
+            kind=kind,
+            owner_id=owner_id,
+            name=name,
+            scopes=scopes,
+            world_kind=world_kind,
+            source_ips=source_ips or [],
+            expires_at=expires_at,
+        )
+        return secret
+
+    async def create_client(self, *, lane: int, owner_id: UUID, name: str, world_kind: str = "live") -> tuple[str, str]:
+        """Make a client of a partner; returns its id, and its secret, this once."""
+        client_id, secret = await self._make(
+            lane=lane,
+            kind=CLIENT,
+            owner_id=owner_id,
+            name=name,
+            scopes=sorted(SCOPES[CLIENT]),
+            world_kind=world_kind,
+            source_ips=[],
+            expires_at=None,
+        )
+        return str(client_id), secret
+
+    async def _make(
+        self,
+        *,
+        lane: int,
+        kind: str,
+        owner_id: UUID,
+        name: str,
+        scopes: list[str],
+        world_kind: str,
+        source_ips: list[str],
+        expires_at: datetime | None,
+    ) -> tuple[UUID, str]:
+        credential_id = self.clock.new_id()
         secret = _PREFIXES.get((kind, world_kind), "op_") + secrets.token_urlsafe(32)
         await self.reads.value(
             "credentials",
             "create",
-            self.clock.new_id(),
+            credential_id,
             lane,
             kind,
             owner_id,
@@ -80,15 +130,19 @@ class Credentials:
             hash_of(secret),
             secret[:_SHOWN_LENGTH],
             sorted(set(scopes)),
-            source_ips or [],
+            source_ips,
             self.clock.now(),
             expires_at,
         )
-        return secret
+        return credential_id, secret
 
     async def find(self, secret: str) -> Credential | None:
         """Return the credential with this secret, whether or not it may still be used."""
         return await self.reads.row("credentials", "by_hash", Credential, hash_of(secret))
+
+    async def client(self, client_id: UUID) -> Credential | None:
+        """Return the client of this id, unless it was revoked or its lane is closed."""
+        return await self.reads.row("credentials", "client", Credential, client_id)
 
     async def lane_is_open(self, lane: int) -> bool:
         """Tell whether a lane is in use; the credentials of one that is closed are dead."""

@@ -1,4 +1,4 @@
-"""The demo: a desk with one customer and a funded treasury, its credentials in `demo.json`, and a story to paste.
+"""The demo: a desk with a customer and a partner, its credentials in `demo.json`, and two stories to paste.
 
 Data and credentials are kept between runs. The secrets stand in `demo.json` only (mode 600), so if it is lost new
 ones are made and the old ones die.
@@ -13,16 +13,20 @@ import msgspec
 from otcdesk.app import Program
 from otcdesk.domain.parties import DESK_ID
 from otcdesk.domain.world import WorldFile, account_id, tenant_id
+from otcdesk.domain.world_brokerage import party_id
 from otcdesk.secret_files import write_private
 from otcdesk.world_loading import SANDBOX, LoadedWorld, shipped_world
 
 _LANE = "demo"
 _TENANT = "acme"
+_PARTNER = "northbank"
+_USER = "ada"
 
 
 class _Known(msgspec.Struct):
     operator: dict[str, str]
     exchanges: dict[str, str]
+    offers: dict[str, str]
 
 
 async def load_demo(program: Program) -> dict[str, Any]:
@@ -43,7 +47,7 @@ async def _known(program: Program, path: Path) -> _Known | None:
     """Return the credentials of an earlier run if they are there and still good."""
     try:
         known = msgspec.json.decode(path.read_bytes(), type=_Known)  # noqa: ASYNC240  (one small file, before anything is served)
-        secrets = [known.operator["token"], known.exchanges["api_key"]]
+        secrets = [known.operator["token"], known.exchanges["api_key"], known.offers["client_secret"]]
     except (OSError, KeyError, msgspec.MsgspecError):
         return None
     found = [await program.credentials.find(secret) for secret in secrets]
@@ -51,7 +55,8 @@ async def _known(program: Program, path: Path) -> _Known | None:
 
 
 async def _revoke_old(program: Program, lane: int, world: WorldFile) -> None:
-    owners = [(tenant_id(tenant.ref), key.ref) for tenant in world.tenants for key in tenant.keys]
+    owners = [(tenant_id(tenant.ref), row.ref) for tenant in world.tenants for row in tenant.keys]
+    owners += [(tenant_id(tenant.ref), row.ref) for tenant in world.tenants for row in tenant.clients]
     for owner_id, name in [*owners, *((DESK_ID, row.ref) for row in world.operators)]:
         old = await program.credentials.named(lane, owner_id, name)
         if old is not None:
@@ -72,12 +77,26 @@ def _told(program: Program, loaded: LoadedWorld, known: _Known | None) -> dict[s
             "account_id": str(account_id(_TENANT, "main")),
             "wallet_id": str(account_id(_TENANT, "ops")),
         },
+        "offers": {
+            "base_url": urls["offers"],
+            **(_client(loaded) if known is None else _kept(known.offers)),
+            "user_id": str(party_id(_PARTNER, _USER)),
+        },
     }
 
 
+def _client(loaded: LoadedWorld) -> dict[str, str]:
+    made = loaded.clients[_PARTNER]
+    return {"client_id": made.client_id, "client_secret": made.client_secret}
+
+
+def _kept(known: dict[str, str]) -> dict[str, str]:
+    return {name: known[name] for name in ("client_id", "client_secret")}
+
+
 def story(told: dict[str, Any], home: Path) -> str:
-    """Return the story: three commands that work when pasted into another terminal, one after another."""
-    exchanges, operator = told["exchanges"], told["operator"]
+    """Return the stories: commands that work when pasted into another terminal, one after another."""
+    exchanges, operator, offers = told["exchanges"], told["operator"], told["offers"]
     csrf = "0" * 64
     return f"""
 otcdesk is open at {told["base_url"]}. Credentials: {home / "demo.json"}. Stop it with Ctrl-C; data is kept.
@@ -102,4 +121,24 @@ curl -s {exchanges["base_url"]}/otc-exchanges \\
 
 curl -s {operator["base_url"]}/otc-exchanges/$QUOTE/approve \\
   -H 'Authorization: Bearer {operator["token"]}' -H 'Content-Type: application/json' -d '{{"rate":"1.0838"}}'; echo
+
+The second story: Northbank sells a bitcoin's part to Ada, its user.
+
+1. Northbank gets an access token, for ten minutes:
+
+ACCESS=$(curl -s {offers["base_url"]}/v1/oauth/token -H 'Content-Type: application/json' \\
+  -d '{{"grant_type":"client_credentials","client_id":"{offers["client_id"]}",\
+"client_secret":"{offers["client_secret"]}"}}' | sed 's/.*"access_token":"\\([^"]*\\)".*/\\1/')
+
+2. It asks for an offer: how much bitcoin 100.00 EUR buy, for a quarter of an hour:
+
+OFFER=$(curl -s {offers["base_url"]}/v1/offers -H "Authorization: Bearer $ACCESS" \\
+  -H 'bp-user-id: {offers["user_id"]}' -H 'Content-Type: application/json' \\
+  -d '{{"type":"buy","fiat_id":1,"asset_id":1,"amount":"100.00","amount_defined_for":"fiat"}}' \\
+  | tee /dev/stderr | sed 's/.*"id":"\\([^"]*\\)","type".*/\\1/'); echo
+
+3. It accepts, under an id of its own; the same again is answered the same and buys nothing more:
+
+curl -s -X PATCH "{offers["base_url"]}/v2/offers/$OFFER/accept?external_transaction_id=bank-$OFFER" \\
+  -H "Authorization: Bearer $ACCESS" -H 'bp-user-id: {offers["user_id"]}'; echo
 """

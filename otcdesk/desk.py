@@ -13,13 +13,14 @@ import msgspec
 from otcdesk.clock import Clock
 from otcdesk.config import Settings
 from otcdesk.domain.commands import Command
-from otcdesk.domain.conversions import by_the_clock
 from otcdesk.domain.lanes import LaneClock
 from otcdesk.domain.orders import Order
 from otcdesk.domain.parties import DESK_ID
+from otcdesk.domain.products import by_the_clock
 from otcdesk.engine.engine import Engine
 from otcdesk.handover.member import Handover
-from otcdesk.rails.protocols import ChainRail, FiatRail
+from otcdesk.outcomes import Outcomes
+from otcdesk.rails.protocols import ChainRail, ExecutionVenue, FiatRail, TaxProvider
 from otcdesk.storage.database import Reads
 from otcdesk.storage.leadership import Leadership
 
@@ -54,6 +55,9 @@ class Desk:
         handover: Handover,
         chain: ChainRail,
         fiat: FiatRail,
+        venue: ExecutionVenue,
+        tax: TaxProvider,
+        outcomes: Outcomes,
         clock: Clock,
         settings: Settings,
     ) -> None:
@@ -62,6 +66,9 @@ class Desk:
         self.handover = handover
         self.chain = chain
         self.fiat = fiat
+        self.venue = venue
+        self.tax = tax
+        self.outcomes = outcomes
         self.clock = clock
         self.settings = settings
 

@@ -1,6 +1,7 @@
 """The generated documents: what the code says in tables, written out for people, and checked to be fresh."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
@@ -10,11 +11,12 @@ from otcdesk.actions.catalogue import CATALOGUE
 from otcdesk.api.openapi import openapi_document
 from otcdesk.app import DIALECTS, ENVELOPES, prefix_of
 from otcdesk.config import Settings, variable_of
-from otcdesk.domain.conversions import MACHINES
 from otcdesk.domain.event_types import CATALOGUE as EVENT_TYPES
+from otcdesk.domain.products import LIFECYCLES
 from otcdesk.errors import Code
 from otcdesk.metrics import FIGURES
-from otcdesk.webhooks.envelope import any_2xx
+from otcdesk.webhooks.envelope import Envelope, any_2xx
+from otcdesk.webhooks.fields import fields_of
 
 _NOTE = "<!-- Written by `make docs`; edit the code instead. -->\n\n"
 
@@ -89,12 +91,13 @@ def _refusals() -> str:
 def _events() -> str:
     lines = [
         "# Events\n",
-        _NOTE + "What happens, by the name that the operator's webhooks know it by.\n",
+        _NOTE + "What happens, by the name that the operator's webhooks know it by. A version rises when fields change",
+        "their meaning or go; new fields may join at any time.\n",
         "| event type | version | about | who may hear it | meaning |",
         "| --- | --- | --- | --- | --- |",
     ]
     for kind in EVENT_TYPES.values():
-        hears = "its tenant, the operator" if kind.for_tenants else "the operator"
+        hears = ", ".join({"tenant": "its tenant", "operator": "the operator"}[one] for one in kind.visible_to)
         lines.append(f"| `{kind.name}` | {kind.version} | {kind.subject.value} | {hears} | {kind.meaning} |")
     lines += [
         "\nWhat a webhook may name in each envelope. A contract lists more than this desk has occasion to tell.\n",
@@ -107,7 +110,28 @@ def _events() -> str:
         whose = "a key of its own" if envelope.own_keys else "the desk's key"
         types = ", ".join(f"`{word}`" for word in sorted(envelope.event_types))
         lines.append(f"| `{name}` | {whose}: {signed} | {_statuses(envelope.received)} | {types} |")
+    for name in ENVELOPES.names:
+        lines += _sent(ENVELOPES.named(name))
     return "\n".join(lines) + "\n"
+
+
+def _sent(envelope: Envelope) -> Iterator[str]:
+    """Yield what is said of an envelope's messages: their headers, and the fields of each shape that a body has."""
+    yield f"\n## What the envelope `{envelope.name}` sends\n"
+    yield "A POST with a body of JSON in UTF-8, and besides `Content-Type: application/json` these headers:\n"
+    yield "| header | sent | meaning |\n| --- | --- | --- |"
+    for header in envelope.sent_headers:
+        when = "always" if header.always else "after a rotation"
+        yield f"| `{header.name}` | {when} | {header.meaning} |"
+    for shape in dict.fromkeys(kind.shape for kind in envelope.messages.values()):
+        kinds = {name: kind for name, kind in envelope.messages.items() if kind.shape is shape}
+        yield "\n| event type | told when |\n| --- | --- |"
+        for name, kind in kinds.items():
+            yield f"| `{name}` | {kind.meaning} |"
+        yield "\n| field | type | format | sent | meaning |\n| --- | --- | --- | --- | --- |"
+        for field in fields_of(shape):
+            sent = "always" if field.always else "sometimes"
+            yield f"| `{field.name}` | {field.type} | {field.form or ''} | {sent} | {field.meaning} |"
 
 
 def _statuses(received: frozenset[int]) -> str:
@@ -146,6 +170,8 @@ def _metrics() -> str:
 
 def _lifecycles() -> str:
     parts = ["# Lifecycles\n", _NOTE.rstrip("\n") + "\n"]
-    for side, machine in MACHINES.items():
-        parts.append(f"## Conversion, {side}\n\n```mermaid\n{machine.diagram()}\n```\n")
+    for product, lifecycle in LIFECYCLES.items():
+        for machine in dict.fromkeys(lifecycle.machines.values()):
+            sides = " and ".join(side for side, its in lifecycle.machines.items() if its is machine)
+            parts.append(f"## {product.capitalize()}, {sides}\n\n```mermaid\n{machine.diagram()}\n```\n")
     return "\n".join(parts)

@@ -69,6 +69,39 @@ class Code(Enum):
     TREASURY_INSUFFICIENT = ("The treasury does not cover this order.", True)
     RAIL_UNAVAILABLE = ("The transfer provider did not take the transfer; the order is unchanged.", True)
 
+    # Customers of tenants, and what is traded for them.
+    PARTY_NOT_FOUND = ("There is no such party.",)
+    PARTY_UNVERIFIED = ("The party is not verified.",)
+    PARTY_INACTIVE = ("The party is not active.",)
+    PARTY_NAME_TAKEN = ("There is a party with this external id already.",)
+    LEVEL_NOT_FOUND = ("There is no such account level.",)
+    AGREEMENT_NOT_FOUND = ("There is no such agreement.",)
+    AGREEMENTS_NOT_ACCEPTED = ("The party has not accepted the latest mandatory agreements.",)
+    ASSET_NOT_FOUND = ("There is no such asset.",)
+    FIAT_NOT_FOUND = ("There is no such fiat.",)
+    TRADING_DISABLED = ("This asset cannot be traded in this direction now.",)
+    AMOUNT_TOO_FINE = ("The amount has more decimals than what it measures.",)
+    QUOTE_NOT_COVERED = ("The balance does not cover this quote.",)
+
+    # The life of a firm quote, in the order in which an acceptance is checked.
+    QUOTE_NOT_FOUND = ("There is no such quote.",)
+    QUOTE_GONE = ("There is no such quote, or it is another party's.",)
+    EXTERNAL_ID_TAKEN = ("This external id was used for another quote.",)
+    EXTERNAL_ID_DIFFERS = ("This quote was accepted with another external id.",)
+    QUOTE_FAILED = ("This quote was accepted before and failed.",)
+    QUOTE_ACCEPTED = ("This quote was accepted already.",)
+    QUOTE_SUPERSEDED = ("This party has a newer quote.",)
+    EXECUTION_FAILED = ("The trade could not be carried out.",)
+    TRADE_NOT_FOUND = ("There is no such trade.",)
+    NOTICE_DIFFERS = ("This transfer was announced before with other content.",)
+
+    # Access tokens.
+    CLIENT_INVALID = ("The client's id and secret are not valid.",)
+    GRANT_INVALID = ("The request for a token is not valid.",)
+    REFRESH_TOKEN_UNKNOWN = ("This refresh token was never issued.",)
+    REFRESH_TOKEN_DEAD = ("This refresh token has been used, was revoked, or has run out.",)
+    MAINTENANCE = ("The desk is closed for maintenance.", True)
+
     # Accounts, balances and the operator's bookings.
     ACCOUNT_NOT_FOUND = ("There is no such account.",)
     CUSTODY_NOT_FOUND = ("There is no such wallet.",)

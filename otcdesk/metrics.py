@@ -133,7 +133,7 @@ WEBHOOK_ATTEMPTS = Figure(
 WEBHOOKS_WAITING = Figure(
     kind=Kind.GAUGE,
     name="otcdesk_webhooks_waiting",
-    meaning="Webhooks that are not delivered yet, of subscriptions that are switched on",
+    meaning="Webhooks that are not delivered yet, of subscriptions that are switched on; at most 10000 of each",
 )
 WEBHOOKS_OLDEST_SECONDS = Figure(
     kind=Kind.GAUGE,
@@ -145,6 +145,30 @@ WEBHOOKS_UNTOLD = Figure(
     kind=Kind.GAUGE,
     name="otcdesk_webhooks_untold_batches",
     meaning="Batches of lanes with webhooks whose events are not turned into webhooks yet",
+)
+VENUE_OUTCOMES = ("done", "refused", "unavailable", "unknown", "contradicted")
+VENUE_CALLS = Figure(
+    kind=Kind.COUNTER,
+    name="otcdesk_venue_calls",
+    meaning="Calls to the execution venue, by how they ended: `done`, `refused`, `unavailable`, `unknown`; and"
+    " `contradicted`, when it said otherwise before, and the books keep what it said first",
+    labels=("outcome",),
+)
+EXECUTIONS_UNDER_WAY = Figure(
+    kind=Kind.GAUGE,
+    name="otcdesk_executions_under_way",
+    meaning="Accepted quotes whose outcome the execution venue has not told yet",
+)
+EXECUTIONS_OLDEST_SECONDS = Figure(
+    kind=Kind.GAUGE,
+    name="otcdesk_executions_oldest_seconds",
+    meaning="For how long the oldest of them has waited, by its lane's clock",
+    unit=_NANOSECONDS,
+)
+OUTCOMES_AWAITED = Figure(
+    kind=Kind.GAUGE,
+    name="otcdesk_requests_awaiting_outcome",
+    meaning="Requests that wait for the outcome of an execution",
 )
 
 FIGURES = (
@@ -162,6 +186,10 @@ FIGURES = (
     WEBHOOKS_WAITING,
     WEBHOOKS_OLDEST_SECONDS,
     WEBHOOKS_UNTOLD,
+    VENUE_CALLS,
+    EXECUTIONS_UNDER_WAY,
+    EXECUTIONS_OLDEST_SECONDS,
+    OUTCOMES_AWAITED,
 )
 
 _OF_THE_PRESENT = frozenset(figure.name for figure in FIGURES if figure.kind is Kind.GAUGE)
@@ -190,12 +218,17 @@ class Metrics:
         self._webhooks_waiting = self._place(WEBHOOKS_WAITING)
         self._webhooks_oldest = self._place(WEBHOOKS_OLDEST_SECONDS)
         self._webhooks_untold = self._place(WEBHOOKS_UNTOLD)
+        self._executions_under_way = self._place(EXECUTIONS_UNDER_WAY)
+        self._executions_oldest = self._place(EXECUTIONS_OLDEST_SECONDS)
+        self._outcomes_awaited = self._place(OUTCOMES_AWAITED)
+        self._venue_calls = {outcome: self._place(VENUE_CALLS, outcome) for outcome in VENUE_OUTCOMES}
         self._commands: dict[tuple[str, str], int] = {}
         self._handed_over: dict[str, int] = {}
         self._webhooks: dict[tuple[UUID, bool], int] = {}
         self._other_webhooks = [self._place(WEBHOOK_ATTEMPTS, "others", outcome) for outcome in ("failed", "received")]
         self._routes: dict[tuple[str, str, int], tuple[int, int]] = {}
         self._look: Callable[[], tuple[int, bool]] = lambda: (0, False)
+        self._count_awaited: Callable[[], int] = int
 
     def _place(self, figure: Figure, *labels: str) -> int:
         return self._figures.place(figure.name, labels, figure.cells)
@@ -249,6 +282,15 @@ class Metrics:
         self._cells[self._webhooks_oldest] = oldest_due_ms * 1_000_000
         self._cells[self._webhooks_untold] = untold_batches
 
+    def venue_call(self, outcome: str) -> None:
+        """Count a call to the execution venue; see `workers.execution.Watch`."""
+        self._cells[self._venue_calls[outcome]] += 1
+
+    def executions_under_way(self, number: int, longest_ms: int) -> None:
+        """Say how many accepted quotes wait for their outcome, and for how long the longest."""
+        self._cells[self._executions_under_way] = number
+        self._cells[self._executions_oldest] = max(longest_ms, 0) * 1_000_000
+
     def restarted(self, times: int) -> None:
         """Count that this process had to be started again."""
         self._cells[self._restarts] += times
@@ -262,9 +304,14 @@ class Metrics:
         self._look = lambda: (waiting(), leads())
         self.refresh()
 
+    def watch_outcomes(self, awaited: Callable[[], int]) -> None:
+        """Ask this as well."""
+        self._count_awaited = awaited
+
     def refresh(self) -> None:
         """Say how things are at this moment."""
         waiting, leads = self._look()
+        self._cells[self._outcomes_awaited] = self._count_awaited()
         self._cells[self._waiting] = waiting
         self._cells[self._leads] = int(leads)
 

@@ -6,7 +6,7 @@ binary fractions anywhere: conversions are integer arithmetic of any length, so 
 """
 
 import re
-from decimal import Decimal
+from decimal import Context, Decimal, Inexact, InvalidOperation
 from enum import Enum
 from typing import Final
 
@@ -19,8 +19,14 @@ UNITS_MAX: Final = 10**38
 #: Rates are kept, printed and multiplied with at most this many decimals, so that what is printed is what was used.
 RATE_DECIMALS_MAX: Final = 6
 
+#: Prices of offers, their quantities and the figures reported of them have this many decimals (offers contract 6).
+PRICE_DECIMALS: Final = 8
+
 #: One unit of anything is never worth more than this many of anything else.
 RATE_MAX: Final = 10**12
+
+#: Wide enough for any two numbers of the desk; what would not fit raises instead of losing a digit.
+_EXACT: Final = Context(prec=200, traps=[Inexact, InvalidOperation])
 
 _DECIMAL: Final = re.compile(r"[0-9]{1,60}(\.[0-9]{1,60})?", re.ASCII)
 
@@ -30,11 +36,15 @@ class Rounding(Enum):
 
     DOWN = "down"
     UP = "up"
+    HALF_UP = "half up"
 
 
 #: What the desk pays out loses the fraction, what the desk collects gains it.
 PAID_BY_DESK: Final = Rounding.DOWN
 PAID_TO_DESK: Final = Rounding.UP
+
+#: What a contract wants rounded to the nearest, and figures that are reported and never booked.
+NEAREST: Final = Rounding.HALF_UP
 
 
 class Asset(msgspec.Struct, frozen=True):
@@ -104,13 +114,13 @@ def print_units(units: int, scale: int, decimals: int | None = None) -> str:
     return f"{sign}{whole}.{shown}" if places else f"{sign}{whole}"
 
 
-def parse_rate(text: str) -> Decimal | None:
-    """Read a positive decimal of at most `RATE_DECIMALS_MAX` places; None if it is anything else."""
+def parse_rate(text: str, decimals: int = RATE_DECIMALS_MAX) -> Decimal | None:
+    """Read a positive decimal of at most so many places; None if it is anything else."""
     if not _DECIMAL.fullmatch(text):
         return None
     fraction = text.partition(".")[2].rstrip("0")
     value = Decimal(text)
-    if len(fraction) > RATE_DECIMALS_MAX or not 0 < value <= RATE_MAX:
+    if len(fraction) > decimals or not 0 < value <= RATE_MAX:
         return None
     return plain(value)
 
@@ -133,6 +143,8 @@ def _ratio(value: Decimal) -> tuple[int, int]:
 
 
 def _divide(numerator: int, denominator: int, rounding: Rounding) -> int:
+    if rounding is Rounding.HALF_UP:
+        return (2 * numerator + denominator) // (2 * denominator)
     return numerator // denominator if rounding is Rounding.DOWN else -(-numerator // denominator)
 
 
@@ -155,10 +167,67 @@ def less_spread(value: Decimal, spread_bps: int) -> Decimal:
 
 def scaled_rate(millionths: int) -> Decimal:
     """Return a rate from a whole number of its last decimal place."""
-    return plain(Decimal(print_units(millionths, RATE_DECIMALS_MAX)))
+    return counted(millionths, RATE_DECIMALS_MAX)
 
 
 def inverse(value: Decimal) -> Decimal:
     """Return how many base one quote is worth, cut to `RATE_DECIMALS_MAX`."""
     numerator, denominator = _ratio(value)
     return scaled_rate(_divide(denominator * 10**RATE_DECIMALS_MAX, numerator, PAID_BY_DESK))
+
+
+def with_margin(value: Decimal, margin_bps: int, rounding: Rounding) -> Decimal:
+    """Return a price with so many ten-thousandths put on it (negative: taken off), in `PRICE_DECIMALS`."""
+    numerator, denominator = _ratio(value)
+    scaled = _divide(numerator * (10_000 + margin_bps) * 10**PRICE_DECIMALS, denominator * 10_000, rounding)
+    return counted(scaled, PRICE_DECIMALS)
+
+
+def bought(cash: Amount, price: Decimal, asset: Asset) -> Amount:
+    """Return how much of an asset cash buys at a price: cut to `PRICE_DECIMALS` or what the asset has, if less."""
+    places = min(PRICE_DECIMALS, asset.scale)
+    numerator, denominator = _ratio(price)
+    kept = _divide(cash.units * denominator * 10**places, numerator * 10**cash.asset.scale, PAID_BY_DESK)
+    return Amount(kept * 10 ** (asset.scale - places), asset)
+
+
+def reported(amount: Amount, per_one: Decimal) -> Decimal:
+    """Return what an amount is worth at so much for one, to the nearest in `PRICE_DECIMALS`; never to be booked."""
+    numerator, denominator = _ratio(per_one)
+    worth = _divide(amount.units * numerator * 10**PRICE_DECIMALS, denominator * 10**amount.asset.scale, NEAREST)
+    return counted(worth, PRICE_DECIMALS)
+
+
+def less(value: Decimal, other: Decimal) -> Decimal:
+    """Return the exact difference of two numbers, however long they are."""
+    return plain(_EXACT.subtract(value, other))
+
+
+def share_of(value: Decimal, bps: int) -> Decimal:
+    """Return so many ten-thousandths of a number, cut to `PRICE_DECIMALS`: what the desk owes of it."""
+    numerator, denominator = _ratio(value)
+    return counted(_divide(numerator * bps * 10**PRICE_DECIMALS, denominator * 10_000, PAID_BY_DESK), PRICE_DECIMALS)
+
+
+def part_of(amount: Amount, bps: int, rounding: Rounding) -> Amount:
+    """Return so many ten-thousandths of an amount."""
+    return Amount(_divide(amount.units * bps, 10_000, rounding), amount.asset)
+
+
+def units_of(value: Decimal, scale: int, rounding: Rounding | None = None) -> int | None:
+    """Return a decimal as units of `scale`; without a rounding None if it is finer."""
+    numerator, denominator = _ratio(value)
+    units = _divide(numerator * 10**scale, denominator, rounding or PAID_BY_DESK)
+    exact = units * denominator == numerator * 10**scale
+    return units if exact or rounding is not None else None
+
+
+def counted(units: int, decimals: int) -> Decimal:
+    """Return so many of a number's last decimal place as a number."""
+    return plain(Decimal(print_units(units, decimals)))
+
+
+def print_decimal(value: Decimal, decimals: int) -> str:
+    """Write a number with exactly so many decimals; what is finer is cut."""
+    whole, _, fraction = format(value, "f").partition(".")
+    return f"{whole}.{fraction[:decimals].ljust(decimals, '0')}"

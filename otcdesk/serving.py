@@ -80,7 +80,7 @@ async def workers(program: Program) -> AsyncIterator[None]:
     settings, leadership = program.settings, program.desk.leadership
 
     async def record() -> bool:
-        return leadership.leads and await record_what_is_due(program.desk)
+        return leadership.leads and await record_what_is_due(program.desk, grace_ms=settings.deadlines_grace_ms)
 
     async def settle() -> bool:
         return leadership.leads and await program.settlement.settle_waiting()
@@ -90,10 +90,15 @@ async def workers(program: Program) -> AsyncIterator[None]:
             await program.settlement.forget_ended()
         return False
 
+    async def forget_tokens() -> bool:
+        return leadership.leads and await program.tokens.forget_old()
+
     loops = [
         Loop("deadlines", record, period_ms=settings.deadlines_period_ms),
         Loop("settlement", settle, period_ms=settings.settlement_period_ms),
         Loop("leases", forget, period_ms=_FORGET_PERIOD_MS),
+        Loop("tokens", forget_tokens, period_ms=_HISTORY_PERIOD_MS),
+        *_execution_loops(program),
         *_webhook_loops(program),
     ]
     stop = asyncio.Event()
@@ -109,6 +114,21 @@ async def workers(program: Program) -> AsyncIterator[None]:
         await asyncio.gather(*prices)
         if source is not None:
             await source.close()
+
+
+def _execution_loops(program: Program) -> list[Loop]:
+    settings, leadership, worker = program.settings, program.desk.leadership, program.execution
+
+    async def execute() -> bool:
+        return leadership.leads and await worker.execute_waiting()
+
+    async def count() -> bool:
+        program.metrics.executions_under_way(*(await worker.under_way() if leadership.leads else (0, 0)))
+        return False
+
+    executing = Loop("execution", execute, period_ms=settings.venue_period_ms)
+    worker.on_work = executing.nudge
+    return [executing, Loop("executions under way", count, period_ms=_BACKLOG_PERIOD_MS)]
 
 
 def _webhook_loops(program: Program) -> list[Loop]:

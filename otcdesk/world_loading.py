@@ -18,6 +18,7 @@ from otcdesk.credentials import API_KEY, OPERATOR, Credentials, check_grant
 from otcdesk.desk import Desk
 from otcdesk.domain.parties import DESK_ID
 from otcdesk.domain.world import Declaration, WorldFile, account_id, declaration_of, parse_world, tenant_id
+from otcdesk.domain.world_brokerage import party_id
 from otcdesk.errors import Code, Refusal
 from otcdesk.webhooks.envelope import Discreet
 from otcdesk.webhooks.subscriptions import Subscriptions
@@ -35,21 +36,32 @@ SANDBOX = "sandbox"
 _CALLER = "world file"
 
 
+class MadeClient(Discreet, frozen=True, kw_only=True):
+    """A partner's client, with its secret, this once."""
+
+    unshown: ClassVar[frozenset[str]] = frozenset({"client_secret"})
+
+    client_id: str
+    client_secret: str
+
+
 class LoadedWorld(Discreet, frozen=True, kw_only=True):
     """What loading did, with the secrets of the credentials that it made, by their names in the file, and webhooks.
 
     `missed`: webhooks that could not be made at last; loading again makes them.
     """
 
-    unshown: ClassVar[frozenset[str]] = frozenset({"api_keys", "operators"})
+    unshown: ClassVar[frozenset[str]] = frozenset({"api_keys", "operators", "clients"})
 
     lane: int
     name: str
     declared: Declared
     api_keys: dict[str, str]
     operators: dict[str, str]
+    clients: dict[str, MadeClient]
     tenants: dict[str, str]
     accounts: dict[str, str]
+    parties: dict[str, str]
     webhooks: list[MadeWebhook]
     missed: list[MissedWebhook]
 
@@ -79,12 +91,13 @@ class WorldLoader:
     def check(self, world: WorldFile) -> Declaration:
         """Return what a file declares; refuses DECLARATION_INVALID before anything of it is made."""
         keys = [key for tenant in world.tenants for key in tenant.keys]
-        names = [*(key.ref for key in keys), *(operator.ref for operator in world.operators)]
+        clients = [client.ref for tenant in world.tenants for client in tenant.clients]
+        names = [*(key.ref for key in keys), *(operator.ref for operator in world.operators), *clients]
         if len(names) != len(set(names)):  # their secrets are answered by name
             raise _invalid("two credentials have the same name")
         try:
             for key in keys:
-                check_grant(API_KEY, key.scopes, key.source_ips)
+                check_grant(API_KEY, list(key.scopes), list(key.source_ips))
                 _time(key.expires_at)
             for operator in world.operators:
                 check_grant(OPERATOR, list(operator.scopes), [])
@@ -102,6 +115,7 @@ class WorldLoader:
         declared: Declared = await self._submit(lane, DeclareWorld(declaration=declaration))
         api_keys = await self._api_keys(lane, world, kind)
         operators = await self._operators(lane, world, kind)
+        clients = await self._clients(lane, world, kind)
         webhooks = await make_webhooks(self.subscriptions, missing)
         return LoadedWorld(
             lane=lane,
@@ -109,11 +123,17 @@ class WorldLoader:
             declared=declared,
             api_keys=api_keys,
             operators=operators,
+            clients=clients,
             tenants={tenant.ref: str(tenant_id(tenant.ref)) for tenant in world.tenants},
             accounts={
                 f"{tenant.ref}/{ref}": str(account_id(tenant.ref, ref))
                 for tenant in world.tenants
                 for ref in tenant.account_refs
+            },
+            parties={
+                f"{tenant.ref}/{party.ref}": str(party_id(tenant.ref, party.ref))
+                for tenant in world.tenants
+                for party in tenant.parties
             },
             webhooks=webhooks.made,
             missed=webhooks.missed,
@@ -124,7 +144,7 @@ class WorldLoader:
 
     async def _api_keys(self, lane: int, world: WorldFile, kind: str) -> dict[str, str]:
         rows: list[tuple[Any, ...]] = [
-            (tenant_id(tenant.ref), key.ref, API_KEY, key.scopes, key.source_ips, _time(key.expires_at))
+            (tenant_id(tenant.ref), key.ref, API_KEY, list(key.scopes), list(key.source_ips), _time(key.expires_at))
             for tenant in world.tenants
             for key in tenant.keys
         ]
@@ -135,6 +155,18 @@ class WorldLoader:
             (DESK_ID, row.ref, OPERATOR, list(row.scopes), [], None) for row in world.operators
         ]
         return await self._made(lane, kind, rows)
+
+    async def _clients(self, lane: int, world: WorldFile, kind: str) -> dict[str, MadeClient]:
+        made = {}
+        for tenant in world.tenants:
+            for row in tenant.clients:
+                owner_id = tenant_id(tenant.ref)
+                if await self.credentials.named(lane, owner_id, row.ref) is None:
+                    client_id, secret = await self.credentials.create_client(
+                        lane=lane, owner_id=owner_id, name=row.ref, world_kind=kind
+                    )
+                    made[row.ref] = MadeClient(client_id=client_id, client_secret=secret)
+        return made
 
     async def _made(self, lane: int, kind: str, rows: list[tuple[Any, ...]]) -> dict[str, str]:
         made = await asyncio.gather(*(self._make(lane, kind, *row) for row in rows))

@@ -5,9 +5,10 @@ one of the oldest version that Debian's packages put on this machine; or the one
 copies its database from a migrated template, and each test that wants lanes of its own takes fresh numbers, so tests
 side by side never meet.
 
-On another server than the embedded one only those tests run that ask for it. Every fixture that gives a database asks
-for `server_dsn`, so this is seen from a test's fixtures and needs no marks: what is left out touches no database, or
-starts the embedded server itself, and would do the same again.
+On another server than the embedded one only those tests run that ask for it and are about what it does. Every fixture
+that gives a database asks for `server_dsn`, so the first is seen from a test's fixtures and needs no marks: what is
+left out touches no database, or starts the embedded server itself. The second goes by folders: what `ELSEWHERE` names
+is about HTTP, processes and commands, and sends no statement that is not sent, or prepared, by the tests that stay.
 """
 
 import logging
@@ -94,6 +95,9 @@ _server = _Server()
 
 EMBEDDED, DEBIAN = "embedded", "debian"
 
+#: Folders of tests that would do the same again on another server.
+ELSEWHERE = ("api", "bench", "cli", "handover", "house", "simulation")
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--postgres", choices=(EMBEDDED, DEBIAN), default=EMBEDDED, help="on which server to test")
@@ -119,7 +123,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Leave out what a run on another server would only repeat."""
     if config.option.postgres == EMBEDDED:
         return
-    asking = [item for item in items if "server_dsn" in getattr(item, "fixturenames", ())]
+    asking = [
+        item
+        for item in items
+        if "server_dsn" in getattr(item, "fixturenames", ())
+        and item.path.relative_to(config.rootpath).parts[1] not in ELSEWHERE
+    ]
     config.hook.pytest_deselected(items=[item for item in items if item not in asking])
     items[:] = asking
 

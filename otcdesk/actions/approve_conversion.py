@@ -7,15 +7,8 @@ from decimal import Decimal
 from uuid import UUID
 
 from otcdesk.actions.booking import account, place_hold
-from otcdesk.actions.conversion_checks import (
-    Offered,
-    Pair,
-    found_order,
-    offered_rate,
-    order_by_the_clock,
-    priced,
-    treasury_ids,
-)
+from otcdesk.actions.conversion_checks import Offered, Pair, found_conversion, offered_rate, priced, treasury_ids
+from otcdesk.actions.order_checks import order_by_the_clock
 from otcdesk.actions.quote_conversion import OrderReply
 from otcdesk.domain.assets import ListedAsset
 from otcdesk.domain.commands import Books, Command, Moment
@@ -40,7 +33,7 @@ def approve_conversion(command: ApproveConversion, books: Books, moment: Moment)
     Refuses, in this order: ORDER_NOT_FOUND, INVALID_STATE, PRICE_UNAVAILABLE (without a rate), AMOUNT_TOO_SMALL,
     AMOUNT_TOO_LARGE, for a sell SOURCE_CUSTODY_INSUFFICIENT, TREASURY_INSUFFICIENT (contract 5).
     """
-    order = found_order(books, command.order_id, None)
+    order = found_conversion(books, command.order_id, None)
     pair = Pair(order.source_asset, order.destination_asset)
     books.want(
         (Account, order.source_account_id),

@@ -10,6 +10,9 @@
 | audits_refusals | a refusal is written to the audit chain even if nothing else is |
 """
 
+from typing import Any
+
+from otcdesk.actions.accept_quote import AcceptQuote, QuoteAccepted, accept_quote, repeated_accept
 from otcdesk.actions.approve_conversion import ApproveConversion, approve_conversion
 from otcdesk.actions.cancel_conversion import CancelConversion, cancel_conversion
 from otcdesk.actions.confirm_conversion import ConfirmConversion, Confirmed, confirm_conversion
@@ -24,9 +27,20 @@ from otcdesk.actions.publish_price import (
     set_price,
     switch_feed,
 )
+from otcdesk.actions.quote_brokerage import BrokerageQuoted, QuoteBrokerage, quote_brokerage
 from otcdesk.actions.quote_conversion import OrderReply, QuoteBuy, QuoteSell, quote_buy, quote_sell
 from otcdesk.actions.record_due import DueRecorded, RecordDue, record_due
+from otcdesk.actions.record_execution import ExecutionRecorded, RecordExecution, record_execution
 from otcdesk.actions.record_leg import LegRecorded, RecordLeg, record_leg
+from otcdesk.actions.record_notice import NoticeReply, RecordNotice, record_notice
+from otcdesk.actions.register_party import (
+    AcceptAgreements,
+    PartyReply,
+    RegisterParty,
+    accept_agreements,
+    register_party,
+)
+from otcdesk.actions.report_token_reuse import ReportTokenReuse, report_token_reuse
 from otcdesk.actions.requote_conversion import RequoteConversion, requote_conversion
 from otcdesk.actions.steer_sandbox import (
     SetClock,
@@ -37,13 +51,27 @@ from otcdesk.actions.steer_sandbox import (
     set_debit_settlement,
     set_fault,
 )
+from otcdesk.actions.switch_trading import (
+    ListingReply,
+    SetParty,
+    SetPartyReply,
+    SwitchTrading,
+    set_party,
+    switch_trading,
+)
 from otcdesk.actions.unwind_conversion import RejectConversion, SettleDebit, reject_conversion, settle_debit
-from otcdesk.domain.commands import Catalogue, Policy, Reply, Verb
+from otcdesk.domain.commands import Catalogue, Command, InFlight, Policy, Replay, Reply, Verb
 
 _TENANT = Policy()
 _CONFIRM = Policy(scope="confirm_conversion", keeps_refusals=True)  # exchanges contract 2.7: body not compared
 _OPERATOR = Policy(audits_refusals=True)
 _BOOKING = Policy(scope="booking", compares_body=True, audits_refusals=True)
+
+#: What is only reported, and always refused: the refusal is what the audit chain keeps.
+_REPORT = Policy(audits_refusals=True)
+
+#: Offers contract 4: the same external id is told what has become of its quote, side by side in its turn.
+_ACCEPT = Policy(scope="accept_quote", replay=Replay.CURRENT, in_flight=InFlight.WAIT)
 
 _ROWS = (
     (QuoteBuy, quote_buy, OrderReply, _TENANT),
@@ -66,11 +94,22 @@ _ROWS = (
     (SetClock, set_clock, Steered, _TENANT),
     (SetFault, set_fault, Steered, _TENANT),
     (SetDebitSettlement, set_debit_settlement, Steered, _TENANT),
+    (QuoteBrokerage, quote_brokerage, BrokerageQuoted, _TENANT),
+    (AcceptQuote, accept_quote, QuoteAccepted, _ACCEPT),
+    (RecordExecution, record_execution, ExecutionRecorded, _TENANT),
+    (RegisterParty, register_party, PartyReply, _TENANT),
+    (AcceptAgreements, accept_agreements, PartyReply, _TENANT),
+    (RecordNotice, record_notice, NoticeReply, _TENANT),
+    (SwitchTrading, switch_trading, ListingReply, _OPERATOR),
+    (SetParty, set_party, SetPartyReply, _OPERATOR),
+    (ReportTokenReuse, report_token_reuse, Reply, _REPORT),
 )
 
+#: How a verb answers a key that was used before, where its policy says that it is told what has become of it.
+_CURRENT: dict[type[Command], Any] = {AcceptQuote: repeated_accept}
 
-def _verb(action: object, reply: type[Reply], policy: Policy) -> Verb:
-    return Verb(name=action.__name__, action=action, reply=reply, policy=policy)  # type: ignore[attr-defined,arg-type]
 
-
-CATALOGUE: Catalogue = {command: _verb(action, reply, policy) for command, action, reply, policy in _ROWS}
+CATALOGUE: Catalogue = {
+    command: Verb(name=action.__name__, action=action, reply=reply, policy=policy, current=_CURRENT.get(command))
+    for command, action, reply, policy in _ROWS
+}

@@ -7,12 +7,11 @@ from otcdesk.actions.conversion_checks import (
     Pair,
     check_buy_accounts,
     check_sell_accounts,
-    found_order,
-    order_by_the_clock,
-    recorded_until,
+    found_conversion,
     terms_of,
     treasury_ids,
 )
+from otcdesk.actions.order_checks import order_by_the_clock, recorded_until
 from otcdesk.domain.commands import Books, Command, Moment, Reply
 from otcdesk.domain.conversions import (
     CONFIRM,
@@ -51,7 +50,7 @@ def confirm_conversion(command: ConfirmConversion, books: Books, moment: Moment)
     SOURCE_CASH_INSUFFICIENT, then the codes of the side's accounts as at the quote (contract 3.5 and 2.9).
     """
     books.want((Order, command.order_id), (ConversionTerms, ONLY))
-    order = found_order(books, command.order_id, moment.owner_id)
+    order = found_conversion(books, command.order_id, moment.owner_id)
     books.want((Account, order.source_account_id), (Account, order.destination_account_id))
     order = order_by_the_clock(books, moment, order)
     if order.state == EXPIRED:

@@ -1,23 +1,15 @@
 """What the conversion's verbs share: finding an order, who may be its source and destination, and what it is worth.
 
-The checks of each side refuse in the order of the contract's table (exchanges contract 3.4); nothing here writes but
-`order_by_the_clock`, which records what the clock has already done.
+The checks of each side refuse in the order of the contract's table (exchanges contract 3.4); nothing here writes.
 """
 
-from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple
 from uuid import UUID
 
-from otcdesk.domain.assets import ListedAsset
+from otcdesk.actions.order_checks import amount_of, found_order
 from otcdesk.domain.commands import Books, Moment
-from otcdesk.domain.conversions import (
-    ConversionTerms,
-    by_the_clock,
-    destination_amount,
-    event_of,
-    overdue_event,
-)
+from otcdesk.domain.conversions import PRODUCT, ConversionTerms, destination_amount
 from otcdesk.domain.lanes import ONLY
 from otcdesk.domain.ledger import ACTIVE, CASH, CUSTODY, TREASURY, Account, desk_account_id
 from otcdesk.domain.orders import BUY, Order
@@ -131,14 +123,6 @@ def offered_rate(books: Books, moment: Moment, tenant_id: UUID, pair: Pair) -> O
     return Offered(market, rate)
 
 
-def amount_of(books: Books, code: str, units: int) -> Amount:
-    """Return units as an amount of a listed asset."""
-    listed = books.find(ListedAsset, code)
-    if listed is None:
-        raise AssertionError(f"asset {code} is not listed")
-    return Amount(units, listed.asset)
-
-
 def priced(books: Books, source_units: int, pair: Pair, rate: Decimal) -> Amount:
     """Return what the source brings at `rate`, refusing nothing and more than can be counted."""
     source = amount_of(books, pair.source, source_units)
@@ -150,28 +134,9 @@ def priced(books: Books, source_units: int, pair: Pair, rate: Decimal) -> Amount
     return destination
 
 
-def found_order(books: Books, order_id: UUID, tenant_id: UUID | None) -> Order:
-    """Return the order; to a tenant (None: the operator) another's order looks as if it did not exist."""
-    order = books.find(Order, order_id)
-    if order is None or (tenant_id is not None and order.tenant_id != tenant_id):
-        raise Refusal(Code.ORDER_NOT_FOUND)
-    return order
-
-
-def order_by_the_clock(books: Books, moment: Moment, order: Order) -> Order:
-    """Return the order as the clock has it at the command's arrival, recording a move that nobody recorded yet."""
-    return recorded_until(books, moment.arrived_at, order)
-
-
-def recorded_until(books: Books, at: datetime, order: Order) -> Order:
-    """Return the order as the clock has it at a time, recording a move that nobody recorded yet."""
-    event = overdue_event(order, at)
-    if event is None:
-        return order
-    order = by_the_clock(order, at)
-    books.put(order)
-    books.add(event_of(order, event, "clock"))
-    return order
+def found_conversion(books: Books, order_id: UUID, tenant_id: UUID | None) -> Order:
+    """Return the conversion; to a tenant (None: the operator) another's order looks as if it did not exist."""
+    return found_order(books, order_id, PRODUCT, tenant_id)
 
 
 def treasury_ids(source: Account, destination: Account) -> tuple[UUID, UUID]:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from uuid import UUID
 
 from otcdesk.actions.booking import Move, account, post
+from otcdesk.actions.declare_brokerage import Tally, brokerage_keys, declare_brokerage
 from otcdesk.actions.move_value import counter_account
 from otcdesk.domain.assets import ListedAsset
 from otcdesk.domain.commands import Books, Command, Moment, Reply
@@ -44,7 +45,7 @@ def declare_world(command: DeclareWorld, books: Books, moment: Moment) -> Declar
     """
     wanted = command.declaration
     books.want(*_keys(wanted))
-    tally = _Tally(books)
+    tally = Tally(books)
     if books.find(LaneClock, ONLY) is None:  # every batch looks at it, and only a row that exists is remembered
         books.add(LaneClock())
     for asset in wanted.assets:
@@ -62,27 +63,12 @@ def declare_world(command: DeclareWorld, books: Books, moment: Moment) -> Declar
     for price in wanted.prices:
         known_price = books.find(Price, (price.source_asset, price.destination_asset))
         tally.keep(known_price, _priced(known_price, price, moment))
+    declare_brokerage(tally, wanted, moment)
     for declared in wanted.accounts:
         known_account = books.find(Account, declared.id)
         tally.keep(known_account, _account(known_account, declared))
         _open(books, moment, declared, known=known_account is not None)
     return Declared(added=tally.added, changed=tally.changed)
-
-
-class _Tally:
-    """Stage rows that are new or different, and count them."""
-
-    def __init__(self, books: Books) -> None:
-        self.books = books
-        self.added = self.changed = 0
-
-    def keep(self, known: Noun | None, wanted: Noun) -> None:
-        if known is None:
-            self.books.add(wanted)
-            self.added += 1
-        elif known != wanted:
-            self.books.put(wanted)
-            self.changed += 1
 
 
 def _keys(wanted: Declaration) -> Iterable[tuple[type[Noun], object]]:
@@ -93,6 +79,7 @@ def _keys(wanted: Declaration) -> Iterable[tuple[type[Noun], object]]:
     yield from ((Price, (price.source_asset, price.destination_asset)) for price in wanted.prices)
     if wanted.terms is not None:
         yield ConversionTerms, wanted.terms.key
+    yield from brokerage_keys(wanted)
     for declared in wanted.accounts:
         yield Account, declared.id
         yield LedgerTransaction, _opening_id(declared.id)

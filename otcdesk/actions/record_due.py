@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from otcdesk.actions.conversion_checks import order_by_the_clock
+from otcdesk.actions.order_checks import order_by_the_clock
 from otcdesk.domain.commands import Books, Command, Moment, Reply
 from otcdesk.domain.orders import Order
 

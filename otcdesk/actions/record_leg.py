@@ -8,7 +8,7 @@ from typing import Literal
 from uuid import UUID
 
 from otcdesk.actions.booking import Move, account, capture_hold, place_hold, post, release_hold
-from otcdesk.actions.conversion_checks import found_order, treasury_ids
+from otcdesk.actions.conversion_checks import found_conversion, treasury_ids
 from otcdesk.domain.commands import Books, Command, Moment, Reply
 from otcdesk.domain.conversions import (
     COLLECTING,
@@ -55,7 +55,7 @@ class _Sides:
 
 def record_leg(command: RecordLeg, books: Books, moment: Moment) -> LegRecorded:
     """Book a leg's outcome once, however often it is told; refuses ORDER_NOT_FOUND."""
-    order = found_order(books, command.order_id, None)
+    order = found_conversion(books, command.order_id, None)
     event = LEG_DONE if command.outcome == "done" else LEG_REFUSED
     expected = order.waits_for is not None and order.rail_reference == command.reference
     if not expected or not MACHINES[order.side].allows(order.state, event):

@@ -4,14 +4,8 @@ from datetime import timedelta
 from decimal import Decimal
 from uuid import UUID
 
-from otcdesk.actions.conversion_checks import (
-    Pair,
-    found_order,
-    offered_rate,
-    order_by_the_clock,
-    priced,
-    terms_of,
-)
+from otcdesk.actions.conversion_checks import Pair, found_conversion, offered_rate, priced, terms_of
+from otcdesk.actions.order_checks import order_by_the_clock
 from otcdesk.actions.quote_conversion import OrderReply
 from otcdesk.domain.assets import ListedAsset
 from otcdesk.domain.commands import Books, Command, Moment
@@ -37,7 +31,7 @@ def requote_conversion(command: RequoteConversion, books: Books, moment: Moment)
     AMOUNT_TOO_LARGE (contract 4.2, 4.3 and 5).
     """
     books.want((ConversionTerms, ONLY))
-    order = found_order(books, command.order_id, None)
+    order = found_conversion(books, command.order_id, None)
     pair = Pair(order.source_asset, order.destination_asset)
     books.want(
         (Price, tuple(pair)),

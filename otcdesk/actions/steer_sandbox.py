@@ -15,11 +15,14 @@ class SetClock(Command, frozen=True, kw_only=True):
 
 
 class SetFault(Command, frozen=True, kw_only=True):
-    """Say how a simulated rail behaves from now on."""
+    """Say how a simulated rail behaves from now on; see `domain.lanes.Fault`."""
 
     rail: str
     mode: FaultMode
     delay_ms: int
+    reason: str = ""
+    percent: int = 100
+    price_bps: int = 0
 
 
 class SetDebitSettlement(Command, frozen=True, kw_only=True):
@@ -42,7 +45,14 @@ def set_clock(command: SetClock, books: Books, moment: Moment) -> Steered:  # no
 
 def set_fault(command: SetFault, books: Books, moment: Moment) -> Steered:  # noqa: ARG001  (an action's shape)
     """Set a simulated rail's behaviour."""
-    fault = Fault(rail=command.rail, mode=command.mode, delay_ms=command.delay_ms)
+    fault = Fault(
+        rail=command.rail,
+        mode=command.mode,
+        delay_ms=command.delay_ms,
+        reason=command.reason,
+        percent=command.percent,
+        price_bps=command.price_bps,
+    )
     (books.put if books.find(Fault, command.rail) else books.add)(fault)
     return Steered()
 

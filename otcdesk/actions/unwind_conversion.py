@@ -4,7 +4,8 @@ from typing import Literal
 from uuid import UUID
 
 from otcdesk.actions.booking import Move, account, post
-from otcdesk.actions.conversion_checks import found_order, order_by_the_clock, treasury_ids
+from otcdesk.actions.conversion_checks import found_conversion, treasury_ids
+from otcdesk.actions.order_checks import order_by_the_clock
 from otcdesk.actions.quote_conversion import OrderReply
 from otcdesk.domain.commands import Books, Command, Moment
 from otcdesk.domain.conversions import (
@@ -58,7 +59,7 @@ def settle_debit(command: SettleDebit, books: Books, moment: Moment) -> OrderRep
 
 
 def _found(books: Books, moment: Moment, order_id: UUID, event: str) -> Order:
-    order = found_order(books, order_id, None)
+    order = found_conversion(books, order_id, None)
     books.want((Account, order.source_account_id), (Account, order.destination_account_id))
     order = order_by_the_clock(books, moment, order)
     if not MACHINES[order.side].allows(order.state, event):

@@ -20,7 +20,7 @@ from joserfc.jwk import OctKey
 from otcdesk.api.http import Request
 from otcdesk.api.wire import KEPT_TEXT
 from otcdesk.clock import Clock
-from otcdesk.credentials import API_KEY, SCOPES, Credential, Credentials, hash_of, may_come_from
+from otcdesk.credentials import API_KEY, BEARERS, SCOPES, Credential, Credentials, hash_of, may_come_from
 from otcdesk.desk import Caller
 from otcdesk.errors import Code, Refusal
 
@@ -43,6 +43,7 @@ class _Claims(msgspec.Struct, kw_only=True):
     scopes: list[str] | None = None
     csrf: str = ""
     exp: int
+    aud: None = None  # a token that is for somebody is another kind, though the same key has signed it
 
 
 class Sessions:
@@ -101,13 +102,13 @@ class Authenticator:
 
     async def caller(self, request: Request) -> Caller:
         """Return who asks; refuses UNAUTHENTICATED, CREDENTIAL_EXPIRED, SOURCE_ADDRESS_DENIED."""
-        secret = request.header("x-api-key") or _bearer(request)
+        secret = request.header("x-api-key") or bearer_of(request)
         if not secret:
             raise Refusal(Code.UNAUTHENTICATED)
         if secret.count(".") == _JWT_PARTS - 1 and not secret.startswith("sk_"):
             return await self._of_open_lane(self.sessions.caller(secret))
         credential, caller = await self._found(secret)
-        if credential is None or caller is None or credential.revoked_at is not None:
+        if credential is None or caller is None or credential.revoked_at is not None or credential.kind not in BEARERS:
             raise Refusal(Code.UNAUTHENTICATED)
         if credential.expires_at is not None and self.clock.now() >= credential.expires_at:
             raise Refusal(Code.CREDENTIAL_EXPIRED)
@@ -150,7 +151,8 @@ def _caller_of(credential: Credential) -> Caller:
     )
 
 
-def _bearer(request: Request) -> str:
+def bearer_of(request: Request) -> str:
+    """Return what a request sends as its bearer token; an empty text if it sends none."""
     given = request.header("authorization") or ""
     return given[len(_BEARER) :].strip() if given[: len(_BEARER)].lower() == _BEARER else ""
 

@@ -1,9 +1,11 @@
 """The conversion on the wire, as its customers and its operators both see it: statuses, the order object, amounts."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
+from msgspec import Meta
 
+from otcdesk.api.wire import DecimalText, TimeText, UuidText
 from otcdesk.clock import iso_milliseconds
 from otcdesk.domain.conversions import (
     CANCELLED,
@@ -58,14 +60,17 @@ Currency = Literal["EUR", "USDC"]
 class OrderAnswer(msgspec.Struct, kw_only=True):
     """The order object: eight fields."""
 
-    id: str
-    status: Status
-    sourceCurrency: Currency  # noqa: N815
-    sourceAmount: str  # noqa: N815
-    destinationCurrency: Currency  # noqa: N815
-    destinationAmount: str  # noqa: N815
-    rate: str
-    createdAt: str  # noqa: N815
+    id: Annotated[UuidText, Meta(description="The order.")]
+    status: Annotated[Status, Meta(description="Where it stands.")]
+    sourceCurrency: Annotated[Currency, Meta(description="What the customer gives.")]  # noqa: N815
+    sourceAmount: Annotated[DecimalText, Meta(description="How much of it; EUR with 2 decimals, USDC with 6.")]  # noqa: N815
+    destinationCurrency: Annotated[Currency, Meta(description="What the customer gets.")]  # noqa: N815
+    destinationAmount: Annotated[DecimalText, Meta(description="How much of it, with 2 decimals.")]  # noqa: N815
+    rate: Annotated[
+        DecimalText,
+        Meta(description="Destination per one source, 2 to 6 decimals: quoted, and once it is completed executed."),
+    ]
+    createdAt: Annotated[TimeText, Meta(description="When it was quoted; milliseconds, UTC.")]  # noqa: N815
 
 
 class _DialectData(msgspec.Struct):

@@ -6,21 +6,22 @@ Everything that can go wrong on the way leaves here in the dialect's own error s
 
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 import msgspec
 import structlog
 
-from otcdesk.api.auth import Authenticator
 from otcdesk.api.http import Answer, ClientGone, Request, check_content_type, decode_body
 from otcdesk.api.limits import RateLimit
+from otcdesk.api.maintenance import Maintenance
 from otcdesk.api.routing import Paths
 from otcdesk.api.wire import canonical_uuid
 from otcdesk.desk import Caller, Desk
 from otcdesk.domain.commands import Command
 from otcdesk.errors import Code, Refusal
 from otcdesk.storage.database import DATABASE_DOWN
+from otcdesk.webhooks.envelope import Envelope
 
 log = structlog.get_logger()
 
@@ -37,6 +38,7 @@ COMMON_CODES = frozenset(
         Code.CONTENT_TYPE_UNSUPPORTED,
         Code.REQUEST_INVALID,
         Code.RATE_LIMITED,
+        Code.MAINTENANCE,
         Code.OVERLOADED,
         Code.UNAVAILABLE,
         Code.STOPPING,
@@ -64,6 +66,7 @@ OWN_REPLIES = {
     Code.CONTENT_TYPE_UNSUPPORTED: Reply(415, "UNSUPPORTED_MEDIA_TYPE"),
     Code.REQUEST_INVALID: Reply(400, "VALIDATION_ERROR"),
     Code.RATE_LIMITED: Reply(429, "RATE_LIMITED"),
+    Code.MAINTENANCE: Reply(503, "SERVICE_UNAVAILABLE"),
     Code.OVERLOADED: Reply(503, "SERVICE_UNAVAILABLE"),
     Code.UNAVAILABLE: Reply(503, "SERVICE_UNAVAILABLE"),
     Code.STOPPING: Reply(503, "SERVICE_UNAVAILABLE"),
@@ -80,6 +83,14 @@ def check_total(dialect: str, replies: Mapping[Code, Reply], codes: frozenset[Co
     missing = sorted(code.name for code in codes - replies.keys())
     if missing:
         raise IncompleteReplies(f"{dialect} has no reply for {', '.join(missing)}")
+
+
+class Recognizes(Protocol):
+    """What turns a request's credential into a caller."""
+
+    async def caller(self, request: Request) -> Caller:
+        """Return who asks; refuses UNAUTHENTICATED and its neighbours."""
+        ...
 
 
 class Call:
@@ -128,6 +139,14 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     body_optional: bool = False
     answer: Any = None
     query: Any = None
+    query_required: tuple[str, ...] = ()
+    #: Headers besides those of the dialect, and whether they must be there.
+    headers: Mapping[str, bool] = {}
+    #: Whether the answer is in the dialect's envelope, and what is in it beside the data; None: what pages have.
+    wrapped: bool = True
+    beside: Mapping[str, Any] | None = None
+    #: What other statuses than the usual mean that it went well.
+    also: Mapping[int, str] = {}
     keyed: bool = False
     refuses: tuple[Code, ...] = ()
 
@@ -149,19 +168,29 @@ class Dialect:
     title: str
     routes: Sequence[Route]
     replies: Mapping[Code, Reply]
+    #: What single routes, by their labels, say otherwise.
+    exceptions: Mapping[tuple[str, Code], Reply] = {}
+    #: How a credential may be sent, for the document of it.
+    credentials: Sequence[str] = ("apiKey", "bearer")
+    #: The schema of its errors, for the document of it; None for that of the structured error.
+    error_schema: Mapping[str, Any] | None = None
+    #: How its clients are told what happened, for the document of it; None if they are not.
+    callbacks: Envelope | None = None
     #: What an idempotency key looks like, in the regular expressions that Python and JSON Schema share.
     key_pattern: str = ".+"
 
     def __init__(
         self,
         desk: Desk,
-        authenticator: Authenticator,
+        authenticator: Recognizes,
         limit: RateLimit,
         *,
+        maintenance: Maintenance,
         count: Callable[[str, str, int, int], None],
         services: Any,
     ) -> None:
         self.desk = desk
+        self.maintenance = maintenance
         self.count = count
         self.authenticator = authenticator
         self.limit = limit
@@ -223,12 +252,24 @@ class Dialect:
         return self.render(await route.handler(call), request, route)
 
     async def admit(self, request: Request, route: Route) -> Caller:
-        """Find out who asks and whether they may; refuses UNAUTHENTICATED and its neighbours, RATE_LIMITED."""
-        caller = await self.authenticator.caller(request)
+        """Find out who asks and whether they may.
+
+        Refuses MAINTENANCE before anything else, then UNAUTHENTICATED and its neighbours, SCOPE_MISSING, RATE_LIMITED.
+        """
+        try:
+            caller = await self.authenticator.caller(request)
+        except Refusal:
+            await self.maintenance.check(self.name, None)
+            raise
+        await self.maintenance.check(self.name, caller.lane)
         if route.scope is not None and route.scope not in caller.scopes:
             raise Refusal(Code.SCOPE_MISSING)
-        self.limit.take(caller)
+        self.count_request(caller)
         return caller
+
+    def count_request(self, caller: Caller) -> None:
+        """Count a request against the limit of whoever it counts for: the owner, unless a dialect says otherwise."""
+        self.limit.take(caller)
 
     def before_body(self, call: Call, route: Route) -> None:
         """Check what a dialect checks before it looks at the body; nothing unless it says so."""
@@ -254,8 +295,8 @@ class Dialect:
 
     def refused(self, refusal: Refusal, request: Request) -> Answer:
         """Say a refusal in the dialect's shape."""
-        reply = self.replies.get(refusal.code, self.replies[Code.CRASHED])
-        headers = self.headers_of(request)
+        reply = self.reply_of(refusal, request)
+        headers = self.headers_of(request) + self.refusal_headers(refusal)
         if "retry_after_seconds" in refusal.facts:
             headers += ((b"retry-after", b"%d" % refusal.facts["retry_after_seconds"]),)
         if refusal.code is Code.METHOD_NOT_ALLOWED:
@@ -263,6 +304,19 @@ class Dialect:
         if refusal.code is Code.UNAUTHENTICATED:
             headers += ((b"www-authenticate", b"Bearer"),)
         return Answer(reply.status, self.error_body(reply, refusal, request), headers)
+
+    @classmethod
+    def reply_to(cls, code: Code, route: str) -> Reply:
+        """Return what a route, by its label, says of a code."""
+        return cls.exceptions.get((route, code)) or cls.replies.get(code, cls.replies[Code.CRASHED])
+
+    def reply_of(self, refusal: Refusal, request: Request) -> Reply:
+        """Return the reply to a refusal; a dialect may have words that depend on the facts."""
+        return self.reply_to(refusal.code, request.route)
+
+    def refusal_headers(self, refusal: Refusal) -> tuple[tuple[bytes, bytes], ...]:  # noqa: ARG002  (for subclasses)
+        """Return headers that a dialect sends with a refusal besides those of every dialect."""
+        return ()
 
     def headers_of(self, request: Request) -> tuple[tuple[bytes, bytes], ...]:  # noqa: ARG002  (for subclasses)
         """Return headers that every answer of the dialect carries."""

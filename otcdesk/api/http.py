@@ -25,6 +25,9 @@ _encode = msgspec.json.Encoder().encode
 #: More fields than this are nobody's query.
 _QUERY_FIELDS_MAX = 100
 
+#: How the decoder names the field of a body that is wrong, or missing.
+_WRONG_FIELD = re.compile(r"missing required field `(\w+)`|at `\$\.(\w+)")
+
 
 def _nobody_listens() -> None:
     pass
@@ -101,14 +104,18 @@ class Request:
         return None if value is None else value.decode("latin-1")
 
     @property
-    def query(self) -> dict[str, str]:
-        """Return the query's fields; a repeated one keeps its last value."""
+    def query_fields(self) -> list[tuple[str, str]]:
+        """Return the query's fields as they were sent."""
         raw = self.query_string.decode("latin-1")
         try:
-            fields = parse_qsl(raw, keep_blank_values=True, max_num_fields=_QUERY_FIELDS_MAX, errors="strict")
+            return parse_qsl(raw, keep_blank_values=True, max_num_fields=_QUERY_FIELDS_MAX, errors="strict")
         except ValueError:
             raise Refusal(Code.REQUEST_INVALID, "The query string is not valid.") from None
-        return dict(fields)
+
+    @property
+    def query(self) -> dict[str, str]:
+        """Return the query's fields; a repeated one keeps its last value."""
+        return dict(self.query_fields)
 
     async def body(self, *, seconds_max: int) -> bytes:
         """Return the whole body; refuses BODY_TOO_LARGE without waiting for more, REQUEST_INVALID if it stays away.
@@ -218,7 +225,10 @@ def check_content_type(request: Request) -> None:
 
 
 def decode_body(raw: bytes, kind: type[T]) -> T:
-    """Read JSON as a `kind`; refuses REQUEST_INVALID with the place of the first mistake, also a repeated name."""
+    """Read JSON as a `kind`; refuses REQUEST_INVALID with the place of the first mistake, also a repeated name.
+
+    The facts of the refusal have the `field` that is wrong, if it is one, and whether it is `missing`.
+    """
     try:
         value: T = _decoder(kind).decode(raw)  # type: ignore[arg-type]
         if raw.count(b":") != _least_colons(kind):  # type: ignore[arg-type]
@@ -226,10 +236,17 @@ def decode_body(raw: bytes, kind: type[T]) -> T:
     except _Repeated as error:
         raise Refusal(Code.REQUEST_INVALID, str(error)) from None
     except msgspec.ValidationError as error:
-        raise Refusal(Code.REQUEST_INVALID, f"The body is not valid: {error}") from None
+        raise Refusal(Code.REQUEST_INVALID, f"The body is not valid: {error}", **_wrong_field(str(error))) from None
     except (msgspec.DecodeError, ValueError, RecursionError):
         raise Refusal(Code.REQUEST_INVALID, "The body is not valid JSON in UTF-8.") from None
     return value
+
+
+def _wrong_field(error: str) -> dict[str, object]:
+    found = _WRONG_FIELD.search(error)
+    if found is None:
+        return {}
+    return {"field": found[1] or found[2], "missing": found[1] is not None}
 
 
 @cache

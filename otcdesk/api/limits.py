@@ -1,4 +1,4 @@
-"""Rate limits: so many requests in each second of the machine's clock, for each owner of a credential.
+"""Rate limits: so many requests in each second of the machine's clock, for each owner of a credential or other name.
 
 All processes of a home count in one file that they share as memory. It has room for a fixed number of owners in any
 one second, and a new second forgets the last, so it never grows and is never cleaned. A process that dies, even in the
@@ -111,22 +111,27 @@ class RateLimit:
         self.requests_per_second = requests_per_second
         self._counts = counts
         self._name = name.encode()
-        self._owners: dict[tuple[int, object], bytes] = {}
+        self._owners: dict[tuple[int, bytes], bytes] = {}
 
     def take(self, caller: Caller) -> None:
-        """Count a request; refuses RATE_LIMITED past the limit."""
-        if self._counts is None or not self.requests_per_second:
+        """Count a caller's request; refuses RATE_LIMITED past the limit."""
+        self.count(caller.lane, caller.owner_id.bytes)
+
+    def count(self, lane: int, name: bytes) -> None:
+        """Count a request under any name; refuses RATE_LIMITED past the limit, which is among its facts."""
+        most = self.requests_per_second
+        if self._counts is None or not most:
             return
         # The machine's monotonic clock is one for all processes, so they agree on the second.
-        if not self._counts.take(self._digest(caller), int(time.monotonic()), self.requests_per_second):
-            raise Refusal(Code.RATE_LIMITED, retry_after_seconds=1)
+        if not self._counts.take(self._digest(lane, name), int(time.monotonic()), most):
+            raise Refusal(Code.RATE_LIMITED, retry_after_seconds=1, requests_per_second=most)
 
-    def _digest(self, caller: Caller) -> bytes:
-        key = (caller.lane, caller.owner_id)
+    def _digest(self, lane: int, name: bytes) -> bytes:
+        key = (lane, name)
         digest = self._owners.get(key)
         if digest is None:
             if len(self._owners) >= _REMEMBERED_MAX:
                 self._owners.clear()
-            told = b"%s\n%d\n%s" % (self._name, caller.lane, caller.owner_id.bytes)
+            told = b"%s\n%d\n%s" % (self._name, lane, name)
             digest = self._owners[key] = hashlib.blake2b(told, digest_size=_DIGEST_BYTES).digest()
         return digest

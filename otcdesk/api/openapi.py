@@ -1,7 +1,7 @@
 """The OpenAPI 3.1 document of a dialect, made from its table of routes and its table of replies.
 
 Nothing is written twice: what the document says of a body is what the server decodes with, and what it says of errors
-is the table that the server answers from.
+is the table that the server answers from. What it says of webhooks is the shapes that they are written from.
 """
 
 from typing import Any, get_args
@@ -11,6 +11,7 @@ import msgspec
 from otcdesk import __version__
 from otcdesk.api.dialect import COMMON_CODES, Dialect, Route
 from otcdesk.errors import Code
+from otcdesk.webhooks.envelope import Envelope, any_2xx
 
 _ERROR_SCHEMA = {
     "type": "object",
@@ -34,6 +35,11 @@ _CSRF_PARAMETER = {
     "required": True,
     "schema": {"type": "string", "pattern": "^[0-9a-fA-F]{64}$"},
 }
+_CREDENTIALS = {
+    "apiKey": {"type": "apiKey", "in": "header", "name": "x-api-key"},
+    "bearer": {"type": "http", "scheme": "bearer"},
+}
+_ID_SCHEMA = {"type": "string", "format": "uuid"}
 _COUNT_SCHEMA = {"type": "integer", "minimum": 0}
 
 _META_SCHEMA = {
@@ -51,8 +57,10 @@ _META_SCHEMA = {
 
 def openapi_document(dialect: type[Dialect], prefix: str) -> dict[str, Any]:
     """Return the document of a dialect that is served under `prefix`."""
-    routes = dialect.routes
+    routes, callbacks = dialect.routes, dialect.callbacks
     shapes = [shape for route in routes for shape in (*_alternatives(route.body), route.answer) if shape is not None]
+    shapes += [shape for route in routes for shape in (route.beside or {}).values()]
+    shapes += [kind.shape for kind in callbacks.messages.values()] if callbacks else []
     schemas, components = msgspec.json.schema_components(shapes, ref_template="#/components/schemas/{name}")
     schema_of = dict(zip(map(id, shapes), schemas, strict=True))
     paths: dict[str, dict[str, Any]] = {}
@@ -63,12 +71,10 @@ def openapi_document(dialect: type[Dialect], prefix: str) -> dict[str, Any]:
         "info": {"title": f"otcdesk: {dialect.title}", "version": __version__},
         "servers": [{"url": prefix}],
         "paths": paths,
+        **({"webhooks": _webhooks(callbacks, schema_of)} if callbacks else {}),
         "components": {
-            "schemas": {**components, "Error": _ERROR_SCHEMA},
-            "securitySchemes": {
-                "apiKey": {"type": "apiKey", "in": "header", "name": "x-api-key"},
-                "bearer": {"type": "http", "scheme": "bearer"},
-            },
+            "schemas": {**components, "Error": dialect.error_schema or _ERROR_SCHEMA},
+            "securitySchemes": {name: _CREDENTIALS[name] for name in dialect.credentials},
         },
     }
 
@@ -85,7 +91,7 @@ def _operation(dialect: type[Dialect], route: Route, schema_of: dict[int, Any]) 
         "summary": route.summary,
         "parameters": _parameters(dialect, route),
         "responses": _responses(dialect, route, schema_of),
-        "security": [{"apiKey": []}, {"bearer": []}] if route.scope else [],
+        "security": [{name: []} for name in dialect.credentials] if route.scope else [],
     }
     if route.scope:
         operation["x-required-scope"] = route.scope
@@ -105,9 +111,13 @@ def _parameters(dialect: type[Dialect], route: Route) -> list[dict[str, Any]]:
     if route.query is not None:
         (component,) = msgspec.json.schema_components([route.query])[1].values()
         parameters += [
-            {"name": name, "in": "query", "required": False, "schema": field}
+            {"name": name, "in": "query", "required": name in route.query_required, "schema": field}
             for name, field in component["properties"].items()
         ]
+    parameters += [
+        {"name": name, "in": "header", "required": required, "schema": _ID_SCHEMA}
+        for name, required in route.headers.items()
+    ]
     if Code.CSRF_TOKEN_INVALID in route.refuses:
         parameters.append(_CSRF_PARAMETER)
     if route.keyed:
@@ -118,17 +128,14 @@ def _parameters(dialect: type[Dialect], route: Route) -> list[dict[str, Any]]:
 
 
 def _responses(dialect: type[Dialect], route: Route, schema_of: dict[int, Any]) -> dict[str, Any]:
-    data = schema_of[id(route.answer)] if route.answer is not None else {}
-    wrapped: dict[str, Any] = {"type": "object", "required": ["data"], "properties": {"data": data}}
-    if route.query is not None:
-        wrapped["required"].append("meta")
-        wrapped["properties"]["meta"] = _META_SCHEMA
-    responses: dict[str, Any] = {
-        str(route.status): {"description": "Done", "content": {"application/json": {"schema": wrapped}}}
-    }
+    content = {"application/json": {"schema": _answered(route, schema_of)}}
+    responses: dict[str, Any] = {str(route.status): {"description": "Done", "content": content}}
+    if not route.wrapped and route.answer is None:
+        responses = {str(route.status): {"description": "Done; no body"}}
+    responses |= {str(status): {"description": meaning} for status, meaning in route.also.items()}
     words: dict[int, list[str]] = {}
     for code in sorted(COMMON_CODES.union(route.refuses), key=lambda code: code.name):
-        reply = dialect.replies[code]
+        reply = dialect.reply_to(code, route.label)
         words.setdefault(reply.status, [])
         if reply.word not in words[reply.status]:
             words[reply.status].append(reply.word)
@@ -138,3 +145,49 @@ def _responses(dialect: type[Dialect], route: Route, schema_of: dict[int, Any]) 
             "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
         }
     return responses
+
+
+def _answered(route: Route, schema_of: dict[int, Any]) -> dict[str, Any]:
+    data = schema_of[id(route.answer)] if route.answer is not None else {}
+    if not route.wrapped:
+        schema: dict[str, Any] = data
+        return schema
+    beside = {name: schema_of[id(shape)] for name, shape in (route.beside or {}).items()}
+    if route.query is not None and route.beside is None:
+        beside["meta"] = _META_SCHEMA
+    return {"type": "object", "required": ["data", *beside], "properties": {"data": data, **beside}}
+
+
+def _webhooks(callbacks: Envelope, schema_of: dict[int, Any]) -> dict[str, Any]:
+    """Return what is posted to subscribers, by event type, and which of their answers say that it was received."""
+    parameters = [
+        {
+            "name": header.name,
+            "in": "header",
+            "required": header.always,
+            "description": header.meaning,
+            "schema": {"type": "string"},
+        }
+        for header in callbacks.sent_headers
+    ]
+    received = ["2XX"] if callbacks.received == any_2xx() else map(str, sorted(callbacks.received))
+    responses = {
+        **{status: {"description": "Received"} for status in received},
+        "410": {"description": "The receiver is gone: the webhook is switched off"},
+        "default": {"description": "Not received: it is sent again later"},
+    }
+    return {
+        event_type: {
+            "post": {
+                "summary": kind.meaning,
+                "parameters": parameters,
+                "requestBody": {
+                    "required": True,
+                    "content": {"application/json": {"schema": schema_of[id(kind.shape)]}},
+                },
+                "responses": responses,
+                "security": [],
+            }
+        }
+        for event_type, kind in callbacks.messages.items()
+    }

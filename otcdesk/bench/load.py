@@ -1,4 +1,4 @@
-"""The load: connections that quote and confirm as fast as they are answered, each answer checked.
+"""The load: connections that make pairs of requests as fast as they are answered, each answer checked.
 
 Runs in a process of its own (`python -m otcdesk.bench.load`, its plan as JSON on standard input, its result as JSON on
 standard output), on bare sockets, so that it takes as little as possible from what it measures.
@@ -8,75 +8,61 @@ import asyncio
 import sys
 import time
 from collections.abc import Callable
+from itertools import cycle
 from typing import Any
 from uuid import uuid4
 
 import msgspec
 import uvloop
 
-
-class Customer(msgspec.Struct):
-    """One tenant: its key, and what it converts between."""
-
-    api_key: str
-    account_id: str
-    wallet_id: str
+from otcdesk.bench.callers import Caller
 
 
 class Plan(msgspec.Struct):
-    """Where to, how many connections, and how long."""
+    """Where to, as whom, how many connections, and how long."""
 
     host: str
     port: int
-    prefix: str
-    customers: list[Customer]
+    callers: list[Caller]
     connections: int
     seconds: int
 
 
 class Result(msgspec.Struct):
-    """What came of it: whole pairs, and the microseconds of every quote and confirm. `wrong`: the first bad answer."""
+    """What came of it: whole pairs, and the microseconds of the first and second request of each.
+
+    `wrong`: the first bad answer.
+    """
 
     pairs: int
     elapsed_us: int
-    quote_us: list[int]
-    confirm_us: list[int]
+    first_us: list[int]
+    second_us: list[int]
     wrong: str | None
 
 
 class Connection(asyncio.Protocol):
-    """One keep-alive connection that quotes and confirms in turn."""
+    """One keep-alive connection that makes pairs, for one caller after another of those that are its own."""
 
-    def __init__(self, plan: Plan, customer: Customer, until_ns: int, finished: Callable[[], None]) -> None:
+    def __init__(self, plan: Plan, callers: list[Caller], until_ns: int, finished: Callable[[], None]) -> None:
         self.until_ns = until_ns
         self.finished = finished
         self.pairs = 0
-        self.quote_us: list[int] = []
-        self.confirm_us: list[int] = []
+        self.first_us: list[int] = []
+        self.second_us: list[int] = []
         self.wrong: str | None = None
-        self.done = False
         self._buffer = b""
-        self._quoting = True
+        self._scripts = cycle([caller.script(f"{plan.host}:{plan.port}") for caller in callers])
+        self._script = next(self._scripts)
+        self._opened: bytes | None = None
+        self._unique = str(uuid4())[:-12]  # and the number of the pair: a key of its own for each
         self._sent_ns = 0
-        common = (
-            f"host: {plan.host}:{plan.port}\r\nx-api-key: {customer.api_key}\r\nx-csrf-token: {'0' * 64}\r\n"
-            "content-type: application/json\r\n"
-        )
-        quote = (
-            f'{{"sourceFrAccountId":"{customer.account_id}","destinationUtilaWalletId":"{customer.wallet_id}",'
-            '"sourceAmountEur":"25.00"}'
-        )
-        self._quote = (
-            f"POST {plan.prefix}/otc-exchanges/quote HTTP/1.1\r\n{common}content-length: {len(quote)}\r\n\r\n{quote}"
-        ).encode()
-        self._confirm = f"POST {plan.prefix}/otc-exchanges HTTP/1.1\r\n{common}content-length: 50\r\n".encode()
-        self._key_head = str(uuid4())[:-12].encode()  # and the number of the pair: a key of its own for each
         self._transport: Any = None
 
     def connection_made(self, transport: Any) -> None:
-        """Begin with a quote."""
+        """Begin with the first request of a pair."""
         self._transport = transport
-        self._send(self._quote)
+        self._send(self._script.first)
 
     def _send(self, request: bytes) -> None:
         self._sent_ns = time.perf_counter_ns()
@@ -90,34 +76,32 @@ class Connection(asyncio.Protocol):
             return
         taken_us = (time.perf_counter_ns() - self._sent_ns) // 1000
         self._buffer = b""
-        if self._quoting:
-            self._quoted(head, body, taken_us)
+        if self._opened is None:
+            self._take_first(head, body, taken_us)
         else:
-            self._confirmed(head, body, taken_us)
+            self._take_second(head, body, taken_us)
 
-    def _quoted(self, head: bytes, body: bytes, taken_us: int) -> None:
-        start = body.find(b'"quoteId":"') + 11
-        if b" 200 " not in head[:16] or b'"destinationAmount":"27.10"' not in body:
-            self._stop(f"quote answered {head[:40]!r} {body[:200]!r}")
+    def _take_first(self, head: bytes, body: bytes, taken_us: int) -> None:
+        order_id = self._script.opened(head, body)
+        if order_id is None:
+            self._stop(f"the first request was answered {head[:40]!r} {body[:200]!r}")
             return
-        self.quote_us.append(taken_us)
-        self._quoting = False
-        quote_id = body[start : start + 36]
-        self._quote_id = quote_id
-        key = self._key_head + b"%012x" % self.pairs
-        self._send(self._confirm + b"idempotency-key: " + key + b'\r\n\r\n{"quoteId":"' + quote_id + b'"}')
+        self.first_us.append(taken_us)
+        self._opened = order_id
+        self._send(self._script.second(order_id, f"{self._unique}{self.pairs:012x}".encode()))
 
-    def _confirmed(self, head: bytes, body: bytes, taken_us: int) -> None:
-        if b" 201 " not in head[:16] or self._quote_id not in body or b'"debit_pending"' not in body:
-            self._stop(f"confirm answered {head[:40]!r} {body[:200]!r}")
+    def _take_second(self, head: bytes, body: bytes, taken_us: int) -> None:
+        if self._opened is None or not self._script.closed(head, body, self._opened):
+            self._stop(f"the second request was answered {head[:40]!r} {body[:200]!r}")
             return
-        self.confirm_us.append(taken_us)
+        self.second_us.append(taken_us)
         self.pairs += 1
-        self._quoting = True
+        self._opened = None
+        self._script = next(self._scripts)
         if time.perf_counter_ns() >= self.until_ns:
             self._stop(None)
         else:
-            self._send(self._quote)
+            self._send(self._script.first)
 
     def _stop(self, wrong: str | None) -> None:
         self.wrong = self.wrong or wrong
@@ -146,15 +130,16 @@ async def run(plan: Plan) -> Result:
     until = started + plan.seconds * 1_000_000_000
     connections = []
     for number in range(plan.connections):
-        connection = Connection(plan, plan.customers[number % len(plan.customers)], until, finished)
+        own = plan.callers[number :: plan.connections] or [plan.callers[number % len(plan.callers)]]
+        connection = Connection(plan, own, until, finished)
         connections.append(connection)
         await loop.create_connection(lambda made=connection: made, plan.host, plan.port)  # type: ignore[misc]
     await over.wait()
     return Result(
         pairs=sum(connection.pairs for connection in connections),
         elapsed_us=(time.perf_counter_ns() - started) // 1000,
-        quote_us=[taken for connection in connections for taken in connection.quote_us],
-        confirm_us=[taken for connection in connections for taken in connection.confirm_us],
+        first_us=[taken for connection in connections for taken in connection.first_us],
+        second_us=[taken for connection in connections for taken in connection.second_us],
         wrong=next((connection.wrong for connection in connections if connection.wrong), None),
     )
 

@@ -1,4 +1,4 @@
-"""What every benchmark needs: a world, orders, a server of its own, load on it, and what is read off it afterwards.
+"""What every benchmark needs: orders, a server of its own, load on it, and what is read off it afterwards.
 
 The units are in the names. A load that meets a wrong answer, or books that do not fit, end the run.
 """
@@ -10,49 +10,25 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Self
 from urllib.request import urlopen
-from uuid import UUID, uuid4
 
 import asyncpg
 import msgspec
 
-from otcdesk.actions.confirm_conversion import ConfirmConversion
-from otcdesk.actions.quote_conversion import QuoteBuy
 from otcdesk.app import Program, open_desk
-from otcdesk.bench.load import Customer, Plan, Result
+from otcdesk.bench.callers import Caller
+from otcdesk.bench.dialects import BenchedDialect
+from otcdesk.bench.load import Plan, Result
 from otcdesk.config import Settings
-from otcdesk.domain.orders import BUY
-from otcdesk.domain.world import parse_world, tenant_id
 from otcdesk.storage.verify import verify
-from otcdesk.world_loading import LIVE
-
-CUSTOMERS = 32
 
 _HISTORY_AT_ONCE = 512
 _START_SECONDS_MAX = 30
 _STOP_SECONDS_MAX = 60
-
-_WORLD_HEAD = """
-name = "bench"
-assets = [{ code = "EUR", scale = 2 }, { code = "USDC", scale = 6 }]
-treasury = [{ asset = "EUR", balance = "1000000000" }, { asset = "USDC", network = "ethereum", balance = "1000000000" }]
-prices = [{ source = "EUR", destination = "USDC", rate = "1.0842" }]
-operators = [{ ref = "operator" }]
-[conversions]
-ttl_seconds = 900
-"""
-
-_WORLD_TENANT = """
-[[tenants]]
-ref = "customer-{number}"
-accounts = [{{ ref = "main", asset = "EUR", balance = "100000000000" }}]
-wallets = [{{ ref = "ops", addresses = {{ ethereum = "0x{number:040x}" }} }}]
-keys = [{{ ref = "key-{number}", scopes = ["otc-exchanges:read", "otc-exchanges:write"] }}]
-"""
 
 #: Is told in a line what the run does now.
 Say = Callable[[str], None]
@@ -67,46 +43,14 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     orders: int
 
 
-async def load_world(program: Program) -> tuple[int, list[Customer]]:
-    """Open the lane with all customers in it; returns its number and what the load needs of each customer."""
-    tenants = "".join(_WORLD_TENANT.format(number=number) for number in range(CUSTOMERS))
-    lane = await program.worlds.open_lane("main", LIVE)
-    loaded = await program.worlds.load(lane, parse_world(_WORLD_HEAD + tenants), kind=LIVE)
-    return lane, [
-        Customer(
-            loaded.api_keys[f"key-{number}"],
-            loaded.accounts[f"customer-{number}/main"],
-            loaded.accounts[f"customer-{number}/ops"],
-        )
-        for number in range(CUSTOMERS)
-    ]
-
-
-async def make_orders(program: Program, lane: int, customers: list[Customer], orders: int, say: Say) -> int:
-    """Quote and confirm so many orders in this process; returns how many the lane has then."""
+async def make_orders(program: Program, dialect: BenchedDialect, lane: int, orders: int, say: Say) -> int:
+    """Make so many orders in this process, as the load makes them; returns how many the lane has then."""
     for done in range(0, orders, _HISTORY_AT_ONCE):
         if done % (_HISTORY_AT_ONCE * 100) == 0:
             say(f"history: {done} of {orders} orders")
-        await asyncio.gather(
-            *(
-                _one_pair(program, lane, number, customers[number % CUSTOMERS])
-                for number in range(min(_HISTORY_AT_ONCE, orders - done))
-            )
-        )
+        numbers = range(min(_HISTORY_AT_ONCE, orders - done))
+        await asyncio.gather(*(dialect.make_order(program, lane, number) for number in numbers))
     return int(await program.desk.reads.value("orders", "count_of_lane", lane))
-
-
-async def _one_pair(program: Program, lane: int, number: int, customer: Customer) -> None:
-    owner_id = tenant_id(f"customer-{number % CUSTOMERS}")
-    asked = QuoteBuy(
-        source_account_id=UUID(customer.account_id),
-        destination_account_id=UUID(customer.wallet_id),
-        source_units=2500,
-    )
-    submit = program.desk.engine.submit
-    quoted = await submit(lane, asked, caller="history", owner_id=owner_id, request_id="history")
-    confirm = ConfirmConversion(order_id=quoted.order.id, side=BUY)
-    await submit(lane, confirm, caller="history", owner_id=owner_id, request_id="history", key=str(uuid4()))
 
 
 class Server:
@@ -169,13 +113,12 @@ class Server:
         return [self._process.pid, *_children(self._process.pid)]
 
 
-def plan_of(settings: Settings, customers: list[Customer], asked: Asked, seconds: int) -> Plan:
+def plan_of(settings: Settings, callers: Sequence[Caller], asked: Asked, seconds: int) -> Plan:
     """Return the plan of a load on a server."""
     return Plan(
         host=settings.host,
         port=settings.port,
-        prefix=settings.exchanges_prefix,
-        customers=customers,
+        callers=list(callers),
         connections=asked.connections,
         seconds=seconds,
     )
@@ -197,7 +140,7 @@ def load(plan: Plan) -> Result:
 
 
 def pairs_per_s(result: Result) -> int:
-    """Return how many pairs of quote and confirm a load made each second."""
+    """Return how many pairs of requests a load made each second."""
     return result.pairs * 1_000_000 // result.elapsed_us
 
 

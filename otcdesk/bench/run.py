@@ -1,4 +1,4 @@
-"""Measure pairs of quote and confirm per second beside pgbench TPC-B, on the same server in the same run.
+"""Measure pairs of a dialect's two main requests per second beside pgbench TPC-B, on the same server in the same run.
 
 Full product path: HTTP, authentication, idempotency, ledger, audit chain, events; durability as the database has it,
 which is reported. Afterwards the books are checked. The unit of everything is in its name.
@@ -14,7 +14,8 @@ from pathlib import Path
 import msgspec
 
 from otcdesk.app import open_desk
-from otcdesk.bench.load import Customer, Result
+from otcdesk.bench.dialects import BenchedDialect
+from otcdesk.bench.load import Result
 from otcdesk.bench.machine import (
     Asked,
     Say,
@@ -25,7 +26,6 @@ from otcdesk.bench.machine import (
     free_port,
     hundredths,
     load,
-    load_world,
     make_orders,
     pairs_per_s,
     percentile,
@@ -34,6 +34,7 @@ from otcdesk.bench.machine import (
 from otcdesk.config import Settings
 from otcdesk.storage.database import migrate
 from otcdesk.storage.embedded import EmbeddedServer
+from otcdesk.world_loading import LoadedWorld
 
 _SCALE = 20
 _PGBENCH_CLIENTS = 16
@@ -43,6 +44,7 @@ _WARM_UP_SECONDS = 2
 class Figures(msgspec.Struct, kw_only=True):
     """One run's figures."""
 
+    dialect: str
     pairs_per_s: int
     pgbench_tpcb_tps: int
     ratio: str
@@ -63,20 +65,20 @@ class Figures(msgspec.Struct, kw_only=True):
     books: str
 
 
-def bench(asked: Asked, say: Say) -> Figures:
+def bench(dialect: BenchedDialect, asked: Asked, say: Say) -> Figures:
     """Run everything on a fresh embedded server in a temporary folder, and clean up."""
     home = Path(tempfile.mkdtemp(prefix="otcdesk-bench-"))
     server = EmbeddedServer(home)
     try:
         say("starting PostgreSQL")
         server.start()
-        return _bench(server, home, asked, say)
+        return _bench(dialect, server, home, asked, say)
     finally:
         server.stop()
         shutil.rmtree(home, ignore_errors=True)
 
 
-def _bench(server: EmbeddedServer, home: Path, asked: Asked, say: Say) -> Figures:
+def _bench(dialect: BenchedDialect, server: EmbeddedServer, home: Path, asked: Asked, say: Say) -> Figures:
     tool = str(server.bin("pgbench"))
     pgbench_dsn = server.dsn("pgbench")
     asyncio.run(execute(server.dsn("postgres"), "create database pgbench"))
@@ -92,31 +94,33 @@ def _bench(server: EmbeddedServer, home: Path, asked: Asked, say: Say) -> Figure
     dsn = server.dsn()
     asyncio.run(migrate(dsn))
     settings = Settings(home=str(home), database_url=dsn, port=free_port(), log_level="warning")
-    customers, before = asyncio.run(_prepare(settings, asked.orders, say))
+    world, before = asyncio.run(_prepare(dialect, settings, asked.orders, say))
     asyncio.run(execute(server.dsn("postgres"), "checkpoint"))
     with Server(settings, asked.processes) as running:
         running.wait_until_ready()
+        callers = dialect.callers(settings, world)
         say("warming up")
-        load(plan_of(settings, customers, asked, _WARM_UP_SECONDS))
+        load(plan_of(settings, callers, asked, _WARM_UP_SECONDS))
         say("one connection")
-        plan = plan_of(settings, customers, asked, max(2, asked.seconds // 2))
+        plan = plan_of(settings, callers, asked, max(2, asked.seconds // 2))
         alone = load(msgspec.structs.replace(plan, connections=1))
         say(f"{asked.connections} connections, {asked.seconds} s")
-        together = load(plan_of(settings, customers, asked, asked.seconds))
+        together = load(plan_of(settings, callers, asked, asked.seconds))
         rss_mb = running.rss_mb
     say("checking the books")
     sound = asyncio.run(books(settings))
     durable = asyncio.run(facts(dsn))
-    return _figures(asked, together, alone, many, single, rss_mb, before, durable, sound)
+    return _figures(dialect, asked, together, alone, many, single, rss_mb, before, durable, sound)
 
 
-async def _prepare(settings: Settings, orders: int, say: Say) -> tuple[list[Customer], int]:
+async def _prepare(dialect: BenchedDialect, settings: Settings, orders: int, say: Say) -> tuple[LoadedWorld, int]:
     async with open_desk(settings, settings.database_url) as program:
-        lane, customers = await load_world(program)
-        return customers, await make_orders(program, lane, customers, orders, say)
+        world = await dialect.load_world(program)
+        return world, await make_orders(program, dialect, world.lane, orders, say)
 
 
 def _figures(
+    dialect: BenchedDialect,
     asked: Asked,
     together: Result,
     alone: Result,
@@ -127,9 +131,10 @@ def _figures(
     durable: dict[str, str],
     sound: str,
 ) -> Figures:
-    taken = sorted(together.quote_us + together.confirm_us)
-    single_us = percentile(sorted(alone.confirm_us), 50)
+    taken = sorted(together.first_us + together.second_us)
+    single_us = percentile(sorted(alone.second_us), 50)
     return Figures(
+        dialect=dialect.name,
         pairs_per_s=pairs_per_s(together),
         pgbench_tpcb_tps=many[0],
         ratio=hundredths(pairs_per_s(together), many[0]),

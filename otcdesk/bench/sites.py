@@ -7,7 +7,7 @@ import asyncio
 import re
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -17,7 +17,7 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
-from otcdesk.bench.load import Customer
+from otcdesk.bench.callers import Caller
 from otcdesk.bench.machine import Asked, Say, Server, execute, free_port, load, pairs_per_s, plan_of
 from otcdesk.bench.receiver import Counted, Receiver
 from otcdesk.config import Settings
@@ -51,9 +51,9 @@ class Slot(msgspec.Struct, frozen=True, kw_only=True):
 class Site:
     """A database, its home, and the server on it; `dead` is a subscription whose receiver is down, if there is one."""
 
-    def __init__(self, settings: Settings, customers: list[Customer]) -> None:
+    def __init__(self, settings: Settings, callers: Sequence[Caller]) -> None:
         self.settings = settings
-        self.customers = customers
+        self.callers = callers
         self.dead: UUID | None = None
 
     @classmethod
@@ -66,7 +66,7 @@ class Site:
         """Make a site that begins as this one is now; nobody may be connected to this one."""
         asyncio.run(execute(server.dsn("postgres"), f"create database {name} template {Path(self.settings.home).name}"))
         shutil.copytree(self.settings.home, home / name)
-        return Site(_settings(server, home, name), self.customers)
+        return Site(_settings(server, home, name), self.callers)
 
     def server(self, *arguments: str, processes: int = 1) -> Server:
         """Return a server on this site, or what the arguments name, that is yet to be started."""
@@ -149,7 +149,7 @@ class Measuring:
     def orders(self, site: Site, server: Server, seconds: int, settle: Callable[[], None]) -> Slot:
         """Put load on a site and let it settle; nothing is drained."""
         engine_us, cpu_us = _engine_us(server), server.cpu_us
-        result = load(plan_of(site.settings, site.customers, self.asked, seconds))
+        result = load(plan_of(site.settings, site.callers, self.asked, seconds))
         engine_us = _engine_us(server) - engine_us
         settle()
         return Slot(

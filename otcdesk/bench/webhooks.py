@@ -23,9 +23,9 @@ from uuid import UUID
 import msgspec
 
 from otcdesk.app import configure_logging, open_desk
-from otcdesk.bench.load import Customer
+from otcdesk.bench.callers import Caller
+from otcdesk.bench.dialects import Exchanges
 from otcdesk.bench.machine import (
-    CUSTOMERS,
     Asked,
     Say,
     Server,
@@ -33,7 +33,6 @@ from otcdesk.bench.machine import (
     execute,
     facts,
     hundredths,
-    load_world,
     make_orders,
 )
 from otcdesk.bench.receiver import Receiver
@@ -44,6 +43,8 @@ from otcdesk.domain.world import tenant_id
 from otcdesk.storage.database import migrate
 from otcdesk.storage.embedded import EmbeddedServer
 from otcdesk.webhooks.subscriptions import Wanted
+
+_DIALECT = Exchanges()
 
 #: What each customer hears of each of its orders.
 _EVENT_TYPE = "otc_exchange.created"
@@ -142,7 +143,7 @@ def _bench(server: EmbeddedServer, home: Path, measuring: Measuring) -> WebhookF
     told = Site.made(server, home, "told")
     configure_logging(told.settings)
     asyncio.run(migrate(told.settings.database_url))
-    told.customers, before = asyncio.run(_prepare(told.settings, measuring))
+    told.callers, before = asyncio.run(_prepare(told.settings, measuring))
     quiet, stuck, piled = [told.copied(server, home, name) for name in ("quiet", "stuck", "piled")]
     drained = _drain_a_pile(piled, measuring)
     quiet.ask("unsubscribe")
@@ -177,21 +178,21 @@ def _books(settings: Settings) -> str:
 # -- the measurements -------------------------------------------------------------------------------------------------
 
 
-async def _prepare(settings: Settings, measuring: Measuring) -> tuple[list[Customer], int]:
+async def _prepare(settings: Settings, measuring: Measuring) -> tuple[Sequence[Caller], int]:
     """Make the world, the orders before, and a subscription of each customer."""
     async with open_desk(settings, settings.database_url) as program:
-        lane, customers = await load_world(program)
-        before = await make_orders(program, lane, customers, measuring.asked.orders, measuring.say)
-        for number in range(CUSTOMERS):
+        world = await _DIALECT.load_world(program)
+        before = await make_orders(program, _DIALECT, world.lane, measuring.asked.orders, measuring.say)
+        for owner_id in world.tenants.values():
             wanted = Wanted(
-                lane=lane,
-                owner_id=tenant_id(f"customer-{number}"),
+                lane=world.lane,
+                owner_id=UUID(owner_id),
                 envelope=ENVELOPE,
                 url=measuring.receiver.places.live,
                 event_types=[_EVENT_TYPE],
             )
             await program.webhooks.subscriptions.create(wanted)
-    return customers, before
+    return _DIALECT.callers(settings, world), before
 
 
 def _drain_a_pile(site: Site, measuring: Measuring) -> Drained:
@@ -218,7 +219,7 @@ async def _pile_up(site: Site, say: Say) -> int:
     """Make orders that nobody tells, and then tell some; returns the microseconds that this took."""
     async with open_desk(site.settings, site.settings.database_url) as program:
         lane = await program.desk.reads.value("lanes", "named", "main")
-        await make_orders(program, lane, site.customers, _PILED_UP, say)
+        await make_orders(program, _DIALECT, lane, _PILED_UP, say)
         started_ns = time.monotonic_ns()
         for _ in range(_PARTS_TOLD_ALONE):
             await program.webhook_worker.fan_out()
@@ -239,7 +240,8 @@ def _rounds(quiet: Site, told: Site, stuck: Site, measuring: Measuring) -> tuple
             measuring.orders(site, server, _WARM_UP_SECONDS, site.settle)
         measuring.say(f"making a backlog of {_BACKLOG} deliveries")
         stuck.ask("pile_up", _BACKLOG, ENVELOPE, stuck.dead)
-        stuck.ask("tidy")
+        for site in (told, stuck):
+            site.ask("tidy")
         asyncio.run(execute(stuck.settings.database_url, "checkpoint"))  # nobody else is to pay for it
         rounds = [_round(quiet, told, stuck, servers, measuring, number) for number in range(_ROUNDS)]
         waiting = stuck.ask("waiting", stuck.dead)[0]

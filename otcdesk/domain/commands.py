@@ -22,6 +22,11 @@ N = TypeVar("N", bound=Noun)
 class Command(msgspec.Struct, frozen=True, kw_only=True):
     """One requested change, with everything in it that the caller decides."""
 
+    @property
+    def may_repeat(self) -> bool:
+        """Tell whether the same command again, under its key, is answered as the first was."""
+        return True
+
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
     """What a command answers; stored as JSON where its policy keeps replies."""
@@ -69,7 +74,7 @@ class Replay(Enum):
     """What a repeated key is answered with."""
 
     STORED = "the stored answer, whatever happened since"
-    CURRENT = "the row that the first call made, as it is now"
+    CURRENT = "what has become of the first call's effect by now, as the verb says"
 
 
 class InFlight(Enum):
@@ -94,13 +99,17 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Verb(msgspec.Struct, frozen=True, kw_only=True):
-    """A row of the command catalogue: the action that decides, what it answers, and its policy."""
+    """A row of the command catalogue: the action that decides, what it answers, and its policy.
+
+    `current` answers a key that was used before, where the policy says so: from the command, the first answer, and the
+    books as they are now. It refuses like an action and writes nothing.
+    """
 
     name: str
     action: Callable[[Any, Books, Moment], Reply]
     reply: type[Reply]
     policy: Policy = Policy()
-    current: Callable[[Reply, Books], Reply] | None = None
+    current: Callable[[Any, Any, Books, Moment], Reply] | None = None
 
 
 Catalogue = Mapping[type[Command], Verb]

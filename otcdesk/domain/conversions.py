@@ -1,21 +1,19 @@
 """The conversion: an indicative quote, confirmed by the tenant, approved by the operator at the rate that counts.
 
-Two machines, one for each side. A buy takes the source at confirm, a sell only after approval. Deadlines pass by the
-clock: `by_the_clock` gives every reader the state that an order has by now, whether or not a worker has recorded it.
+Two machines, one for each side. A buy takes the source at confirm, a sell only after approval. A quote and an automatic
+debit have deadlines, which pass by the clock (`lifecycles.py`).
 Sources: exchanges contract, sections 4.1 to 4.3.
 """
 
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from otcdesk.domain.events import Event
 from otcdesk.domain.lanes import ONLY
+from otcdesk.domain.lifecycles import Lifecycle
 from otcdesk.domain.noun import Noun
-from otcdesk.domain.orders import BUY, SELL, Order
+from otcdesk.domain.orders import BUY, SELL
 from otcdesk.machine import Machine
 from otcdesk.money import PAID_BY_DESK, Amount, Asset, Rate, convert
-
-PRODUCT = "conversion"
 
 #: Cash is counted in cents and custody in millionths (contract 2.10); a world that lists them otherwise is refused.
 CASH_SCALE = 2
@@ -91,21 +89,29 @@ CONVERSION_SELL = Machine(
     },
 )
 
-MACHINES = {BUY: CONVERSION_BUY, SELL: CONVERSION_SELL}
-
 CHAIN = "chain"
 FIAT = "fiat"
 
-#: Which rail an order waits for, by side and state. An order in such a state is a work item.
-WAITS_FOR = {
-    (BUY, PAYING): CHAIN,
-    (SELL, COLLECTING): CHAIN,
-    (SELL, PAYING): FIAT,
-    (SELL, RETURNING): CHAIN,
-}
+CONVERSIONS = Lifecycle(
+    product="conversion",
+    machines={BUY: CONVERSION_BUY, SELL: CONVERSION_SELL},
+    waits_for={
+        (BUY, PAYING): CHAIN,
+        (SELL, COLLECTING): CHAIN,
+        (SELL, PAYING): FIAT,
+        (SELL, RETURNING): CHAIN,
+    },
+    overdue={QUOTED: EXPIRE, REQUOTED: EXPIRE, DEBIT_PENDING: DEBIT_SETTLED},
+    ended=CONVERSION_BUY.ends | CONVERSION_SELL.ends | {EXPIRED},
+)
+
+PRODUCT = CONVERSIONS.product
+MACHINES = CONVERSIONS.machines
+
+moved = CONVERSIONS.moved
+event_of = CONVERSIONS.event_of
 
 CONFIRMABLE = frozenset({QUOTED, REQUOTED})
-CLOSED = CONVERSION_BUY.ends | CONVERSION_SELL.ends
 
 
 class ConversionTerms(Noun, frozen=True, kw_only=True, gc=False):
@@ -133,57 +139,8 @@ def destination_amount(source: Amount, rate: Decimal, destination: Asset) -> Amo
     return convert(source, pair, destination, PAID_BY_DESK, DESTINATION_DECIMALS)
 
 
-def moved(order: Order, event: str, now: datetime, **changes: object) -> Order:
-    """Return the order after `event`, one version on; `IllegalMove` where its machine has no such row."""
-    state = MACHINES[order.side].move(order.state, event)
-    return order.with_(
-        state=state,
-        version=order.version + 1,
-        updated_at=now,
-        waits_for=WAITS_FOR.get((order.side, state)),
-        ended_at=now if state in CLOSED or state == EXPIRED else None,
-        **{"due_at": None, **changes},
-    )
-
-
-def overdue_event(order: Order, at: datetime) -> str | None:
-    """Return the event that the clock has brought about by `at` though nobody recorded it yet."""
-    if order.due_at is None or at < order.due_at:
-        return None
-    return DEBIT_SETTLED if order.state == DEBIT_PENDING else EXPIRE
-
-
-def by_the_clock(order: Order, at: datetime) -> Order:
-    """Return the order in the state that it has at `at`."""
-    event = overdue_event(order, at)
-    if event is None or order.due_at is None:
-        return order
-    return moved(order, event, order.due_at)
-
-
 def settles_at(terms: ConversionTerms, confirmed_at: datetime) -> datetime | None:
     """Return when a buy's debit settles by itself, if it does."""
     if terms.debit_settles_after_ms is None:
         return None
     return confirmed_at + timedelta(milliseconds=terms.debit_settles_after_ms)
-
-
-def event_name(move: str) -> str:
-    """Return how the event of a move of the machine is called."""
-    return f"{PRODUCT}.{move}"
-
-
-def event_of(order: Order, name: str, caller: str, detail: str | None = None) -> Event:
-    """Return the event that records an order's latest change."""
-    return Event(
-        order_id=order.id,
-        order_version=order.version,
-        tenant_id=order.tenant_id,
-        name=event_name(name),
-        state=order.state,
-        caller=caller,
-        detail=detail,
-        happened_at=order.updated_at,
-        rate=order.rate,
-        destination_units=order.destination_units,
-    )

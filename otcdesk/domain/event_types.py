@@ -7,12 +7,16 @@ happens. How a dialect says any of them is in its `callbacks.py`.
 
 from datetime import datetime
 from enum import Enum
+from typing import Literal
 from uuid import UUID
 
 import msgspec
 
+from otcdesk.domain import brokerage as b
 from otcdesk.domain import conversions as c
+from otcdesk.domain.brokerage import FirmQuote, Listing
 from otcdesk.domain.ledger import Account
+from otcdesk.domain.lifecycles import Lifecycle
 from otcdesk.domain.orders import Order
 
 
@@ -32,6 +36,11 @@ class EventType(msgspec.Struct, frozen=True, kw_only=True):
     meaning: str
     version: int = 1
     for_tenants: bool = True
+
+    @property
+    def visible_to(self) -> tuple[Literal["tenant", "operator"], ...]:
+        """Return who may hear it: the tenant whose it is, if tenants may, and always the operator."""
+        return ("tenant", "operator") if self.for_tenants else ("operator",)
 
 
 def _of_order(name: str, meaning: str) -> EventType:
@@ -54,6 +63,11 @@ RETURNING = _of_order("conversion.returning", "The cash could not be paid; the t
 COMPLETED = _of_order("conversion.completed", "Both sides have what they traded.")
 FAILED = _of_order("conversion.failed", "The tokens are back with the customer.")
 
+BROKERAGE_ACCEPTED = _of_order("brokerage.accepted", "The quote was accepted; its execution is under way.")
+BROKERAGE_FINISHED = _of_order("brokerage.finished", "The quote was executed; both sides have what they traded.")
+BROKERAGE_FAILED = _of_order("brokerage.failed", "The accepted quote could not be executed; nothing moved.")
+BROKERAGE_EXPIRED = _of_order("brokerage.expired", "The quote was not accepted in time.")
+
 BALANCE_UPDATED = EventType(
     name="account.balance_updated",
     subject=Subject.ACCOUNT,
@@ -69,7 +83,7 @@ WEBHOOK_DISABLED = EventType(
     for_tenants=False,
 )
 
-#: Which type a conversion's move is, by the machine's event and the state that it led to.
+#: Which type a move is, by the machine's event and the state that it led to.
 _CONVERSION_MOVES: dict[tuple[str, str], EventType] = {
     (c.CONFIRM, c.DEBIT_PENDING): CONFIRMED,
     (c.CONFIRM, c.PENDING_APPROVAL): CONFIRMED,
@@ -88,13 +102,27 @@ _CONVERSION_MOVES: dict[tuple[str, str], EventType] = {
     (c.LEG_REFUSED, c.RETURNING): RETURNING,
 }
 
-_moves = {(event, state) for machine in c.MACHINES.values() for (_, event), state in machine.moves.items()}
-if _moves != _CONVERSION_MOVES.keys():
-    raise AssertionError(f"moves without a type, or types without a move: {sorted(_moves ^ _CONVERSION_MOVES.keys())}")
+_BROKERAGE_MOVES: dict[tuple[str, str], EventType] = {
+    (b.ACCEPT, b.IN_PROGRESS): BROKERAGE_ACCEPTED,
+    (b.FINISH, b.FINISHED): BROKERAGE_FINISHED,
+    (b.FAIL, b.FAILED): BROKERAGE_FAILED,
+    (b.EXPIRE, b.EXPIRED): BROKERAGE_EXPIRED,
+}
+
+
+def _named(lifecycle: Lifecycle, types: dict[tuple[str, str], EventType]) -> dict[tuple[str, str], EventType]:
+    """Return types by the names of events; each move of the product has a type, and each type a move."""
+    machines = lifecycle.machines.values()
+    moves = {(event, state) for machine in machines for (_, event), state in machine.moves.items()}
+    if moves != types.keys():
+        raise AssertionError(f"moves without a type, or types without a move: {sorted(moves ^ types.keys())}")
+    return {(lifecycle.event_name(event), state): kind for (event, state), kind in types.items()}
+
 
 #: Which type an order's move is, by the name of the event that recorded it and the state that it led to.
 ORDER_MOVES: dict[tuple[str, str], EventType] = {
-    (c.event_name(event), state): kind for (event, state), kind in _CONVERSION_MOVES.items()
+    **_named(c.CONVERSIONS, _CONVERSION_MOVES),
+    **_named(b.BROKERAGE, _BROKERAGE_MOVES),
 }
 
 CATALOGUE: dict[str, EventType] = {
@@ -102,13 +130,25 @@ CATALOGUE: dict[str, EventType] = {
 }
 
 
+class BrokerageFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a brokerage order is about: its quote, what it was accepted under, and what its assets are listed as.
+
+    `scales` are the decimals of its asset and its fiat, by code.
+    """
+
+    quote: FirmQuote
+    external_id: str | None
+    listings: list[Listing]
+    scales: dict[str, int]
+
+
 class Occurrence(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that happened, as it is told: its type, and its subject as it was right after.
 
     `id` is the same however often and to whomever it is told. `happened_at` is business time. An order's occurrence has
     the `order` with the state, rate and amounts of that version and, in `before`, the types and states of everything
-    that happened to it earlier; an account's has the `account` with the balance of that version, and in `asset_scale`
-    the decimals of its asset; `detail` is what is told of a subscription.
+    that happened to it earlier, and of brokerage the facts that never change; an account's has the `account` with the
+    balance of that version, and in `asset_scale` the decimals of its asset; `detail` is what is told of a subscription.
     """
 
     id: str
@@ -120,9 +160,15 @@ class Occurrence(msgspec.Struct, frozen=True, kw_only=True):
     happened_at: datetime
     order: Order | None = None
     before: tuple[tuple[EventType, str], ...] = ()
+    brokerage: BrokerageFacts | None = None
     account: Account | None = None
     asset_scale: int = c.CASH_SCALE
     detail: dict[str, str] | None = None
+
+
+def product_of(kind: EventType) -> str:
+    """Return the product whose orders an event type is about, by the first part of its name."""
+    return kind.name.partition(".")[0]
 
 
 def occurrence_id(subject_id: UUID, subject_version: int) -> str:

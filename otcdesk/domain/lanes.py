@@ -3,6 +3,8 @@
 from datetime import datetime, timedelta
 from typing import Literal
 
+import msgspec
+
 from otcdesk.domain.noun import Noun
 
 #: The one key of a row that a lane has once.
@@ -38,12 +40,17 @@ class Fault(Noun, frozen=True, kw_only=True, gc=False):
     """How a simulated rail of this lane behaves: with what delay, and whether it works.
 
     `refuse`: it answers no, provably nothing moved; `unavailable`: it cannot be reached, nothing moved; `unknown`:
-    it takes the request and its answer is lost, as after a timeout.
+    it takes the request and its answer is lost, as after a timeout. `percent` of all requests meet the mode, the others
+    find the rail up; which do depends on their reference alone. `reason` is why it refuses, `price_bps` how far a
+    venue's price is from the market's, in ten-thousandths.
     """
 
     rail: str
     mode: FaultMode = "up"
     delay_ms: int = 0
+    reason: str | msgspec.UnsetType | None = msgspec.UNSET
+    percent: int | msgspec.UnsetType | None = msgspec.UNSET
+    price_bps: int | msgspec.UnsetType | None = msgspec.UNSET
 
     @property
     def key(self) -> str:

@@ -1,5 +1,6 @@
-"""Who the desk deals with: tenants, each a business with credentials and books of its own."""
+"""Who the desk deals with: tenants, each a business with credentials and books of its own, and their customers."""
 
+from datetime import datetime
 from uuid import UUID, uuid5
 
 from otcdesk.domain.noun import Noun
@@ -27,3 +28,46 @@ class Tenant(Noun, frozen=True, kw_only=True, gc=False):
     def key(self) -> UUID:
         """Return the tenant's id."""
         return self.id
+
+
+# What a party may do: everything, nothing yet, nothing any more.
+ACTIVE = "active"
+UNVERIFIED = "unverified"
+INACTIVE = "inactive"
+
+
+class Party(Noun, frozen=True, kw_only=True, gc=False):
+    """Whom a tenant acts for.
+
+    `tax_bps`: what is withheld of a gain, in ten-thousandths; None: nothing ever is. `accepted_agreement_ids` are in
+    the order in which they were accepted.
+    """
+
+    id: UUID
+    tenant_id: UUID
+    external_id: str
+    status: str = ACTIVE
+    level_id: UUID | None = None
+    tax_bps: int | None = None
+    country: str | None = None
+    account_type: str = "user"
+    accepted_agreement_ids: tuple[UUID, ...] = ()
+    created_at: datetime
+
+    @property
+    def key(self) -> UUID:
+        """Return the party's id."""
+        return self.id
+
+
+class PartyName(Noun, frozen=True, kw_only=True, gc=False):
+    """The name by which a tenant knows a party, in lower case: no two of its parties have the same."""
+
+    tenant_id: UUID
+    name: str
+    party_id: UUID
+
+    @property
+    def key(self) -> tuple[UUID, str]:
+        """Return the tenant and the name."""
+        return self.tenant_id, self.name

@@ -10,6 +10,19 @@ from uuid import UUID
 import msgspec
 
 from otcdesk.domain.assets import ListedAsset
+from otcdesk.domain.brokerage import (
+    Acceptance,
+    AccountLevel,
+    Agreement,
+    BrokerageTerms,
+    FirmQuote,
+    Listing,
+    Market,
+    NewestQuote,
+    Notice,
+    Position,
+    RevenueShare,
+)
 from otcdesk.domain.conversions import ConversionTerms
 from otcdesk.domain.events import Event
 from otcdesk.domain.keys import KeyRecord
@@ -17,18 +30,22 @@ from otcdesk.domain.lanes import Fault, LaneClock
 from otcdesk.domain.ledger import Account, Entry, Hold, LedgerTransaction, Posting
 from otcdesk.domain.noun import Noun
 from otcdesk.domain.orders import Order, Trade
-from otcdesk.domain.parties import Tenant
+from otcdesk.domain.parties import Party, PartyName, Tenant
 from otcdesk.domain.pricing import Price, Spread
 
 
 class Kind(msgspec.Struct, frozen=True, kw_only=True):
-    """One kind of row: its name (the table's), its noun, the fields of its key, and whether rows change."""
+    """One kind of row: its name (the table's), its noun, the fields of its key, and whether rows change.
+
+    `kept`: whether rows are worth remembering after their batch, because another will want them.
+    """
 
     number: int
     name: str
     noun: type[Noun]
     key_fields: tuple[str, ...]
     changes: bool
+    kept: bool
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -53,10 +70,33 @@ _LISTED: tuple[tuple[str, type[Noun], tuple[str, ...], bool], ...] = (
     ("conversion_terms", ConversionTerms, ("id",), True),
     ("lane_clocks", LaneClock, ("id",), True),
     ("faults", Fault, ("rail",), True),
+    ("parties", Party, ("id",), True),
+    ("party_names", PartyName, ("tenant_id", "name"), False),
+    ("brokerage_terms", BrokerageTerms, ("id",), True),
+    ("listings", Listing, ("code",), True),
+    ("markets", Market, ("asset", "fiat"), True),
+    ("account_levels", AccountLevel, ("id",), True),
+    ("agreements", Agreement, ("id",), True),
+    ("revenue_shares", RevenueShare, ("tenant_id",), True),
+    ("firm_quotes", FirmQuote, ("order_id",), False),
+    ("newest_quotes", NewestQuote, ("party_id",), True),
+    ("acceptances", Acceptance, ("order_id",), False),
+    ("positions", Position, ("party_id", "asset"), True),
+    ("notices", Notice, ("id",), False),
 )
 
+#: Kinds that never change and are read again: by who decides the next step of the same order.
+_READ_AGAIN = frozenset({"firm_quotes"})
+
 KINDS = tuple(
-    Kind(number=number, name=name, noun=noun, key_fields=key_fields, changes=changes)
+    Kind(
+        number=number,
+        name=name,
+        noun=noun,
+        key_fields=key_fields,
+        changes=changes,
+        kept=changes or name in _READ_AGAIN,
+    )
     for number, (name, noun, key_fields, changes) in enumerate(_LISTED)
 )
 

@@ -12,29 +12,39 @@ from uuid import UUID
 import msgspec
 
 from otcdesk.domain.assets import ListedAsset
+from otcdesk.domain.brokerage import RevenueShare
 from otcdesk.domain.conversions import CASH_SCALE, CUSTODY_SCALE, ConversionTerms
 from otcdesk.domain.ledger import ACTIVE, CASH, CUSTODY, TREASURY, desk_account_id
 from otcdesk.domain.parties import DESK_ID, Tenant, declared_id
 from otcdesk.domain.pricing import Spread
-from otcdesk.errors import Code, Refusal
-from otcdesk.money import inverse, parse_rate, parse_units
+from otcdesk.domain.world_brokerage import (
+    DeclaredBrokerage,
+    DeclaredParty,
+    FileBrokerage,
+    FileClient,
+    FileCorporate,
+    FileParty,
+    declared_brokerage,
+    declared_corporate,
+    declared_holdings,
+    declared_party,
+    party_id,
+)
+from otcdesk.domain.world_tables import Table, invalid, units_in
+from otcdesk.money import PRICE_DECIMALS, inverse, parse_rate
 
 _YEAR_SECONDS = 365 * 86_400
 _DOTS_MAX = 300
 
 
-class _Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A table of the file; a misspelt key is an error."""
-
-
-class FileAsset(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class FileAsset(Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[[assets]]`: a code and its number of decimals, 0 to 18."""
 
     code: str
     scale: int
 
 
-class FileCash(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class FileCash(Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[[tenants.accounts]]`: fiat of a tenant, perhaps with an IBAN."""
 
     ref: str
@@ -45,7 +55,7 @@ class FileCash(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
     balance: str = "0"
 
 
-class FileWallet(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class FileWallet(Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[[tenants.wallets]]`: tokens of a tenant, with an address on each network it can receive on.
 
     Without any address it exists but cannot take part; `treasury` marks the desk's own even if a tenant's record
@@ -55,21 +65,21 @@ class FileWallet(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ref: str
     asset: str = "USDC"
     label: str | None = None
-    addresses: dict[str, str] = {}
+    addresses: dict[str, str] = msgspec.field(default_factory=dict)
     balance: str = "0"
     treasury: bool = False
 
 
-class FileKey(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class FileKey(Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[[tenants.keys]]`: an API key to be made for the tenant."""
 
     ref: str
     scopes: list[str]
-    source_ips: list[str] = []
+    source_ips: tuple[str, ...] = ()
     expires_at: str | None = None
 
 
-class FileWebhook(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class FileWebhook(Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[[tenants.webhooks]]`: who is told what, and where, in the words and signature of an envelope."""
 
     url: str
@@ -84,25 +94,37 @@ class FileOwnWebhook(FileWebhook, frozen=True, kw_only=True, forbid_unknown_fiel
     envelope: str = "standard"
 
 
-class FileTenant(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[[tenants]]`: a business, its accounts, wallets, keys and webhooks."""
+class FileTenant(Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[[tenants]]`: a business, its accounts, wallets, keys and webhooks.
+
+    For brokerage, its own money, its parties, and the clients (OAuth 2.0) by which it calls.
+    """
 
     ref: str
     name: str | None = None
-    accounts: list[FileCash] = []
-    wallets: list[FileWallet] = []
-    keys: list[FileKey] = []
-    webhooks: list[FileWebhook] = []
+    accounts: tuple[FileCash, ...] = ()
+    wallets: tuple[FileWallet, ...] = ()
+    keys: tuple[FileKey, ...] = ()
+    webhooks: tuple[FileWebhook, ...] = ()
+    corporate: tuple[FileCorporate, ...] = ()
+    parties: tuple[FileParty, ...] = ()
+    clients: tuple[FileClient, ...] = ()
     buy_spread_bps: int | None = None
     sell_spread_bps: int | None = None
+    revenue_share_bps: int = 0
 
     @property
     def account_refs(self) -> list[str]:
         """Return the names of all accounts and wallets."""
         return [*(row.ref for row in self.accounts), *(row.ref for row in self.wallets)]
 
+    @property
+    def resells(self) -> bool:
+        """Tell whether the tenant resells brokerage."""
+        return bool(self.corporate or self.parties or self.clients)
 
-class FileTreasury(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
+
+class FileTreasury(Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[[treasury]]`: what the desk itself has of an asset, on a network for tokens."""
 
     asset: str
@@ -110,7 +132,7 @@ class FileTreasury(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True
     balance: str = "0"
 
 
-class FilePrice(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class FilePrice(Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[[prices]]`: a fixed market rate, destination per source. Without its inverse, that is computed."""
 
     source: str
@@ -118,7 +140,7 @@ class FilePrice(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
     rate: str
 
 
-class FileConversions(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class FileConversions(Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[conversions]`: terms of the conversion product."""
 
     cash_asset: str = "EUR"
@@ -131,24 +153,25 @@ class FileConversions(_Table, frozen=True, kw_only=True, forbid_unknown_fields=T
     sell_spread_bps: int = 0
 
 
-class FileOperator(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class FileOperator(Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[[operators]]`: an operator's token to be made."""
 
     ref: str
     scopes: tuple[str, ...] = ("otc-operator",)
 
 
-class WorldFile(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class WorldFile(Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A whole world file."""
 
     name: str
     assets: list[FileAsset]
-    tenants: list[FileTenant] = []
-    treasury: list[FileTreasury] = []
-    prices: list[FilePrice] = []
+    tenants: tuple[FileTenant, ...] = ()
+    treasury: tuple[FileTreasury, ...] = ()
+    prices: tuple[FilePrice, ...] = ()
     conversions: FileConversions | None = None
-    operators: list[FileOperator] = []
-    webhooks: list[FileOwnWebhook] = []
+    brokerage: FileBrokerage | None = None
+    operators: tuple[FileOperator, ...] = ()
+    webhooks: tuple[FileOwnWebhook, ...] = ()
 
 
 class DeclaredAccount(msgspec.Struct, frozen=True, kw_only=True):
@@ -182,18 +205,21 @@ class Declaration(msgspec.Struct, frozen=True, kw_only=True):
     prices: list[DeclaredPrice]
     spreads: list[Spread]
     terms: ConversionTerms | None
+    brokerage: DeclaredBrokerage | None = None
+    revenue_shares: list[RevenueShare]
+    parties: list[DeclaredParty]
 
 
 def parse_world(text: str) -> WorldFile:
     """Read a world file; refuses DECLARATION_INVALID with the place of the mistake."""
     if any(line.count(".") > _DOTS_MAX for line in text.splitlines()):  # a key of n parts costs its reader n squared
-        raise _invalid(f"a line has more than {_DOTS_MAX} dots")
+        raise invalid(f"a line has more than {_DOTS_MAX} dots")
     try:
         world = msgspec.convert(tomllib.loads(text), WorldFile)
     except (ValueError, RecursionError, msgspec.ValidationError) as error:
-        raise _invalid(str(error)) from None
+        raise invalid(str(error)) from None
     if b"\\u0000" in msgspec.json.encode(world):
-        raise _invalid("the character NUL cannot be kept")
+        raise invalid("the character NUL cannot be kept")
     return world
 
 
@@ -210,7 +236,7 @@ def account_id(tenant_ref: str, ref: str) -> UUID:
 def declaration_of(world: WorldFile) -> Declaration:
     """Turn a file into what the books keep; refuses DECLARATION_INVALID naming the offending value."""
     scales = _scales(world)
-    terms = world.conversions
+    terms, brokerage = world.conversions, world.brokerage or FileBrokerage()
     return Declaration(
         assets=[ListedAsset(code=asset.code, scale=asset.scale) for asset in world.assets],
         tenants=[Tenant(id=tenant_id(tenant.ref), name=tenant.name or tenant.ref) for tenant in world.tenants],
@@ -218,29 +244,32 @@ def declaration_of(world: WorldFile) -> Declaration:
         prices=_prices(world, scales),
         spreads=[spread for tenant in world.tenants for spread in _spreads(tenant, terms)],
         terms=None if terms is None else _terms(terms, scales),
+        brokerage=None if world.brokerage is None else declared_brokerage(world.brokerage, scales),
+        revenue_shares=[_revenue_share(tenant) for tenant in world.tenants if tenant.resells],
+        parties=[
+            declared_party(tenant.ref, tenant_id(tenant.ref), file, brokerage, scales)
+            for tenant in world.tenants
+            for file in tenant.parties
+        ],
     )
 
 
-def _invalid(sentence: str) -> Refusal:
-    return Refusal(Code.DECLARATION_INVALID, f"The world file is not valid: {sentence}")
+def _revenue_share(tenant: FileTenant) -> RevenueShare:
+    refs, names = [party.ref for party in tenant.parties], [party.external_id or party.ref for party in tenant.parties]
+    if len(refs) != len(set(refs)) or len(names) != len({name.casefold() for name in names}):
+        raise invalid(f"tenant {tenant.ref!r} names two parties alike")
+    if not 0 <= tenant.revenue_share_bps <= 10_000:
+        raise invalid(f"tenant {tenant.ref!r} has a share of the revenue outside 0 to 10000 ten-thousandths")
+    return RevenueShare(tenant_id=tenant_id(tenant.ref), revenue_share_bps=tenant.revenue_share_bps)
 
 
 def _scales(world: WorldFile) -> dict[str, int]:
     scales = {}
     for asset in world.assets:
         if not 0 <= asset.scale <= 18 or asset.code in scales or not asset.code:
-            raise _invalid(f"asset {asset.code!r} needs a code of its own and a scale from 0 to 18")
+            raise invalid(f"asset {asset.code!r} needs a code of its own and a scale from 0 to 18")
         scales[asset.code] = asset.scale
     return scales
-
-
-def _units(text: str, asset: str, scales: dict[str, int]) -> int:
-    if asset not in scales:
-        raise _invalid(f"asset {asset!r} is not declared")
-    units = parse_units(text, scales[asset])
-    if units is None:
-        raise _invalid(f"{text!r} is not an amount of {asset}")
-    return units
 
 
 def _all_accounts(world: WorldFile, scales: dict[str, int]) -> list[DeclaredAccount]:
@@ -248,18 +277,31 @@ def _all_accounts(world: WorldFile, scales: dict[str, int]) -> list[DeclaredAcco
     theirs = [row for tenant in world.tenants for row in _accounts(tenant, world.conversions, scales)]
     listed = {(row.asset, row.network): row for row in world.treasury}
     if len(listed) != len(world.treasury):
-        raise _invalid("the treasury names an asset and network twice")
+        raise invalid("the treasury names an asset and network twice")
     for row in theirs:
         if row.asset not in scales:
-            raise _invalid(f"asset {row.asset!r} is not declared")
+            raise invalid(f"asset {row.asset!r} is not declared")
         listed.setdefault((row.asset, row.network), FileTreasury(asset=row.asset, network=row.network))
-    return [*theirs, *(_treasury(row, scales) for row in listed.values())]
+    resold = [row for tenant in world.tenants for row in _resold(tenant, scales)]
+    return [*theirs, *resold, *(_treasury(row, scales) for row in listed.values())]
+
+
+def _resold(tenant: FileTenant, scales: dict[str, int]) -> list[DeclaredAccount]:
+    """Return what a tenant that resells brokerage and its parties have."""
+    owner_id = tenant_id(tenant.ref)
+    holdings = [declared_corporate(owner_id, row, scales) for row in tenant.corporate]
+    for party in tenant.parties:
+        holdings += declared_holdings(party_id(tenant.ref, party.ref), party, scales)
+    ids = [row.id for row in holdings]
+    if len(ids) != len(set(ids)):
+        raise invalid(f"tenant {tenant.ref!r} names an account twice")
+    return [DeclaredAccount(**msgspec.structs.asdict(row)) for row in holdings]
 
 
 def _accounts(tenant: FileTenant, terms: FileConversions | None, scales: dict[str, int]) -> list[DeclaredAccount]:
     refs = tenant.account_refs
     if len(refs) != len(set(refs)):
-        raise _invalid(f"tenant {tenant.ref!r} names two accounts alike")
+        raise invalid(f"tenant {tenant.ref!r} names two accounts alike")
     owner_id = tenant_id(tenant.ref)
     networks = terms.networks if terms else ()
     rows = [
@@ -271,7 +313,7 @@ def _accounts(tenant: FileTenant, terms: FileConversions | None, scales: dict[st
             label=cash.label,
             status=cash.status,
             address=cash.iban,
-            opening_units=_units(cash.balance, cash.asset, scales),
+            opening_units=units_in(cash.balance, cash.asset, scales),
         )
         for cash in tenant.accounts
     ]
@@ -286,7 +328,7 @@ def _accounts(tenant: FileTenant, terms: FileConversions | None, scales: dict[st
                 label=wallet.label,
                 network=network,
                 address=wallet.addresses.get(network),
-                opening_units=_units(wallet.balance, wallet.asset, scales),
+                opening_units=units_in(wallet.balance, wallet.asset, scales),
             )
         )
     return rows
@@ -299,16 +341,16 @@ def _treasury(row: FileTreasury, scales: dict[str, int]) -> DeclaredAccount:
         purpose=TREASURY,
         asset=row.asset,
         network=row.network,
-        opening_units=_units(row.balance, row.asset, scales),
+        opening_units=units_in(row.balance, row.asset, scales),
     )
 
 
 def _prices(world: WorldFile, scales: dict[str, int]) -> list[DeclaredPrice]:
     rates: dict[tuple[str, str], Decimal | None] = {}
     for price in world.prices:
-        rate = parse_rate(price.rate)
+        rate = parse_rate(price.rate, PRICE_DECIMALS)
         if rate is None or price.source not in scales or price.destination not in scales:
-            raise _invalid(f"price {price.source}/{price.destination} {price.rate!r} is not a rate of declared assets")
+            raise invalid(f"price {price.source}/{price.destination} {price.rate!r} is not a rate of declared assets")
         rates[price.source, price.destination] = rate
     for (source, destination), rate in list(rates.items()):
         rates.setdefault((destination, source), inverse(rate) if rate else None)
@@ -328,7 +370,7 @@ def _spreads(tenant: FileTenant, terms: FileConversions | None) -> list[Spread]:
     buy = terms.buy_spread_bps if tenant.buy_spread_bps is None else tenant.buy_spread_bps
     sell = terms.sell_spread_bps if tenant.sell_spread_bps is None else tenant.sell_spread_bps
     if not (0 <= buy < 10_000 and 0 <= sell < 10_000):
-        raise _invalid(f"tenant {tenant.ref!r} has a spread outside 0 to 9999 ten-thousandths")
+        raise invalid(f"tenant {tenant.ref!r} has a spread outside 0 to 9999 ten-thousandths")
     cash, custody, owner_id = terms.cash_asset, terms.custody_asset, tenant_id(tenant.ref)
     return [
         Spread(tenant_id=owner_id, source_asset=cash, destination_asset=custody, bps=buy),
@@ -338,9 +380,9 @@ def _spreads(tenant: FileTenant, terms: FileConversions | None) -> list[Spread]:
 
 def _terms(terms: FileConversions, scales: dict[str, int]) -> ConversionTerms:
     if (scales.get(terms.cash_asset), scales.get(terms.custody_asset)) != (CASH_SCALE, CUSTODY_SCALE):
-        raise _invalid(f"conversions need cash with {CASH_SCALE} decimals and custody with {CUSTODY_SCALE}")
+        raise invalid(f"conversions need cash with {CASH_SCALE} decimals and custody with {CUSTODY_SCALE}")
     if not 0 < terms.ttl_seconds <= _YEAR_SECONDS or not 0 <= terms.debit_delay_ms <= _YEAR_SECONDS * 1000:
-        raise _invalid("a quote lives from one second to a year, and a debit's delay is from nothing to a year")
+        raise invalid("a quote lives from one second to a year, and a debit's delay is from nothing to a year")
     return ConversionTerms(
         cash_asset=terms.cash_asset,
         custody_asset=terms.custody_asset,

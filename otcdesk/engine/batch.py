@@ -85,7 +85,7 @@ def _decide_keyed(ticket: Ticket, books: WorkingSet, moment: Moment, *, read_key
     if books.knows(key):
         used: KeyRecord | None = books.find(*key)
         if used is not None:
-            return replay(ticket, used, books)
+            return replay(ticket, used, books, moment)
     try:
         reply = ticket.verb.action(ticket.command, books, moment)
     except Refusal as refusal:

@@ -63,7 +63,7 @@ class LaneCache:
         self.head = head
         for kept in rows:
             noun = type(kept.row)
-            if KIND_OF[noun].changes:  # nobody reads entries back
+            if KIND_OF[noun].kept:  # nobody reads entries back
                 slot = slot_of(noun, kept.row.key)
                 self.rows.pop(slot, None)  # a row that is used again becomes the youngest
                 self.rows[slot] = kept

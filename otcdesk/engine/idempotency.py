@@ -28,7 +28,7 @@ def record_key(ticket: Ticket) -> tuple[type[KeyRecord], Any]:
     return KeyRecord, (ticket.owner_id, ticket.verb.policy.scope, ticket.key)
 
 
-def replay(ticket: Ticket, record: KeyRecord, books: Books) -> Reply:
+def replay(ticket: Ticket, record: KeyRecord, books: Books, moment: Moment) -> Reply:
     """Answer a key that was used before; refuses KEY_REUSED, or again what was refused then."""
     verb = ticket.verb
     if verb.policy.compares_body and record.fingerprint != ticket.fingerprint:
@@ -40,7 +40,7 @@ def replay(ticket: Ticket, record: KeyRecord, books: Books) -> Reply:
     if verb.policy.replay is Replay.CURRENT:
         if verb.current is None:
             raise AssertionError(f"{verb.name} replays its current state but names no function for it")
-        return verb.current(stored, books)
+        return verb.current(ticket.command, stored, books, moment)
     return stored
 
 

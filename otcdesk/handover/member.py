@@ -99,7 +99,7 @@ class Handover:
             except NotTaken:
                 pass
             except LeaderLost:
-                if key is None or self.engine.catalogue[type(command)].policy.scope is None:
+                if key is None or self.engine.catalogue[type(command)].policy.scope is None or not command.may_repeat:
                     sentence = "It is not known whether this was carried out."
                     raise Refusal(Code.UNAVAILABLE, sentence) from None  # nobody is told to repeat it
         if stands_by and not self.leadership.leads:

@@ -6,6 +6,7 @@ crash at any point moves money at most once. Implementations plug in beside `sim
 
 from decimal import Decimal
 from typing import Protocol
+from uuid import UUID
 
 import msgspec
 
@@ -77,4 +78,50 @@ class FiatRail(Protocol):
 
     async def transfer(self, transfer: Transfer) -> Receipt:
         """Pay from one account to another; raises RailUnavailable or RailUnknown."""
+        ...
+
+
+class Instruction(msgspec.Struct, frozen=True, kw_only=True):
+    """A trade to be made once with a venue: which side the desk's party is on, how much of what, against which fiat.
+
+    `market_rate` is what the party's price was made from, fiat for one of the asset.
+    """
+
+    lane: int
+    reference: str
+    side: str
+    quantity: Amount
+    fiat: str
+    market_rate: Decimal
+
+
+class Fill(msgspec.Struct, frozen=True, kw_only=True):
+    """A venue's final word: done at `price` (fiat for one of the asset), or not at all for a `reason`.
+
+    `reason` is of `domain.brokerage.FAILURES`; `venue` and `detail` are what it says of itself and of the trade.
+    """
+
+    done: bool
+    price: Decimal | None = None
+    reason: str = ""
+    venue: str
+    detail: str
+
+
+class ExecutionVenue(Protocol):
+    """Where the desk trades what it has sold to parties, or bought from them."""
+
+    async def execute(self, instruction: Instruction) -> Fill:
+        """Carry out an instruction, once however often it is asked for under its reference.
+
+        Raises RailUnavailable or RailUnknown; asking again under the same reference is how the outcome is learnt.
+        """
+        ...
+
+
+class TaxProvider(Protocol):
+    """Who knows what is withheld of a party's gains."""
+
+    async def rate_bps(self, lane: int, party_id: UUID) -> int | None:
+        """Return ten-thousandths of a gain, None where nothing is withheld; raises RailUnavailable or RailUnknown."""
         ...

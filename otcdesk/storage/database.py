@@ -32,6 +32,10 @@ DATABASE_DOWN = (
 #: Two migrations at once would run the same file twice; a restore keeps migrations out.
 MIGRATION_LOCK = 20261
 
+#: For statements that are rare and look at few rows of many: a plan that is kept from when the tables were empty would
+#: go through all of a lane's rows for each of them.
+PLANNED_EACH_TIME = {"plan_cache_mode": "force_custom_plan", "enable_seqscan": "off"}
+
 _encode = msgspec.json.Encoder().encode
 
 

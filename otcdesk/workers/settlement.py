@@ -16,7 +16,7 @@ from otcdesk.actions.conversion_checks import treasury_ids
 from otcdesk.actions.record_leg import LegRecorded, RecordLeg
 from otcdesk.desk import Desk
 from otcdesk.domain.assets import ListedAsset
-from otcdesk.domain.conversions import CHAIN, PAYING, RETURNING
+from otcdesk.domain.conversions import CHAIN, FIAT, PAYING, RETURNING
 from otcdesk.domain.ledger import Account
 from otcdesk.domain.orders import Order
 from otcdesk.money import Amount
@@ -49,7 +49,7 @@ class Settlement:
         room = self.desk.settings.settlement_orders_max - len(self._working)
         if room <= 0:
             return False
-        found = await self.reads.rows("orders", "waiting", Waiting, self.desk.clock.now(), room)
+        found = await self.reads.rows("orders", "waiting", Waiting, self.desk.clock.now(), room, [CHAIN, FIAT])
         for waiting in found:
             self.start(waiting.lane, waiting.order)
         return False

@@ -4,6 +4,8 @@ Schemathesis makes the requests, good and bad, from the document alone; real ids
 the doors. Whatever it sends, the answer's status, content type and body must be in the document, and none is a crash.
 """
 
+import copy
+import json
 import re
 from collections import Counter
 from typing import Any
@@ -26,13 +28,20 @@ from schemathesis.specs.openapi.definitions import OPENAPI_31
 
 from otcdesk.api.dialect import Dialect
 from otcdesk.api.exchanges.routes import ExchangesDialect
+from otcdesk.api.offers.routes import OffersDialect
 from otcdesk.api.openapi import openapi_document
 from otcdesk.api.operator.routes import OperatorDialect
 from otcdesk.api.sandbox.routes import SandboxDialect
-from tests.support.server import CSRF, DeskServer, World, check_error
+from otcdesk.domain.conversions import CONFIRM, DEBIT_SETTLED
+from otcdesk.domain.orders import BUY
+from otcdesk.webhooks.envelope import any_2xx
+from tests.support.callbacks import about_webhook, balance_updated, brokerage_story, story
+from tests.support.offers import SELL, OffersWorld, P, Q
+from tests.support.server import CSRF, DeskServer, World, check_error, check_listed_errors
 
 DIALECTS: dict[str, type[Dialect]] = {
     "exchanges": ExchangesDialect,
+    "offers": OffersDialect,
     "operator": OperatorDialect,
     "sandbox": SandboxDialect,
 }
@@ -42,8 +51,12 @@ EXAMPLES = 30
 
 
 def operations_of(document: dict[str, Any]) -> list[Any]:
-    """Return the operations of a document that must have no mistake in any."""
-    found = list(schemathesis.openapi.from_dict(document).get_all_operations())
+    """Return the operations of a document that must have no mistake in any; credentials are real ones or none."""
+    unlocked = copy.deepcopy(document)
+    for path in unlocked["paths"].values():
+        for operation in path.values():
+            del operation["security"]
+    found = list(schemathesis.openapi.from_dict(unlocked).get_all_operations())
     assert all(isinstance(one, Ok) for one in found)
     return [one.ok() for one in found if isinstance(one, Ok)]
 
@@ -58,7 +71,7 @@ CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance,
 
 #: Paging falls back to its defaults, as the contract wants it (2.6); the document says what is meant to be sent.
 LENIENT = {
-    *("GET /otc-exchanges", "GET /accounts", "GET /webhooks", "GET /deliveries"),
+    *("GET /otc-exchanges", "GET /accounts", "GET /webhooks", "GET /deliveries", "GET /orders", "GET /users"),
     *("GET /webhooks/{id}/deliveries", "GET /webhooks/{webhookId}/deliveries"),
 }
 
@@ -66,7 +79,10 @@ LENIENT = {
 ALWAYS_REAL = {"url"}
 
 #: What an answer may call a secret that it shows.
-SECRETS = {"signing_secret", "signingSecret"}
+SECRETS = {"signing_secret", "signingSecret", "access_token", "refresh_token"}
+
+#: A world in which something has happened, and real values for the fields of a document.
+Played = tuple[World, dict[str, list[Any]]]
 
 
 @pytest.mark.parametrize("name", DIALECTS)
@@ -90,8 +106,57 @@ def test_every_reference_leads_somewhere_and_every_operation_has_its_own_name(na
     assert len(named) == len(set(named)) == len(DIALECTS[name].routes)
 
 
+HOOKED = {name: dialect.callbacks for name, dialect in DIALECTS.items() if dialect.callbacks is not None}
+
+
+def test_the_documents_of_dialects_with_callbacks_tell_of_webhooks() -> None:
+    assert {name: envelope.name for name, envelope in HOOKED.items()} == {
+        "exchanges": "exchanges",
+        "offers": "offers",
+        "operator": "standard",
+    }
+    assert all(("webhooks" in document) == (name in HOOKED) for name, document in DOCUMENTS.items())
+
+
+@pytest.mark.parametrize("name", HOOKED)
+def test_every_message_has_a_webhook_that_tells_its_headers_body_and_answers(name: str) -> None:
+    envelope, webhooks = HOOKED[name], DOCUMENTS[name]["webhooks"]
+    assert webhooks.keys() == envelope.messages.keys()
+    for event_type, path in webhooks.items():
+        assert path.keys() == {"post"}
+        operation = path["post"]
+        assert operation["summary"] == envelope.messages[event_type].meaning
+        assert {(one["name"], one["required"]) for one in operation["parameters"]} == {
+            (header.name, header.always) for header in envelope.sent_headers
+        }
+        assert all(one["in"] == "header" and one["description"] for one in operation["parameters"])
+        received = {"2XX"} if envelope.received == any_2xx() else {str(status) for status in envelope.received}
+        assert operation["responses"].keys() == {*received, "410", "default"}
+
+
+@pytest.mark.parametrize("name", HOOKED)
+def test_the_schemas_of_webhooks_take_what_is_sent_and_nothing_else(name: str) -> None:
+    envelope, document = HOOKED[name], DOCUMENTS[name]
+    occurrences = [*story(BUY, CONFIRM, DEBIT_SETTLED), *brokerage_story(), balance_updated(), about_webhook()]
+    told = [one for occurrence in occurrences if (one := envelope.told(occurrence)) is not None]
+    bodies = {one.event_type: json.loads(one.body) for one in told}
+    assert len(bodies) == {"exchanges": 4, "offers": 2, "operator": 6}[name]
+    for event_type, body in bodies.items():
+        content = document["webhooks"][event_type]["post"]["requestBody"]["content"]
+        schema = {**content["application/json"]["schema"], "components": document["components"]}
+        validator = jsonschema_rs.Draft202012Validator(schema)
+        validator.validate(body)
+        within = "params" if name == "offers" else "data"
+        assert not validator.is_valid({**body, within: {}})
+
+
+def test_a_list_of_statuses_is_told_one_by_one() -> None:
+    for webhook in DOCUMENTS["offers"]["webhooks"].values():
+        assert list(webhook["post"]["responses"]) == ["200", "201", "202", "204", "410", "default"]
+
+
 @pytest.fixture(scope="module")
-def played(server: DeskServer) -> tuple[World, dict[str, list[Any]]]:
+def played(server: DeskServer) -> Played:
     """Give a world in which something has happened, and real values for the document's fields."""
     world = World(server, frozen=True)
     orders = [world.buy("1.00"), world.sell("1"), world.confirmed_buy("1.00"), world.confirmed_sell("1")]
@@ -125,6 +190,52 @@ def played(server: DeskServer) -> tuple[World, dict[str, list[Any]]]:
     }
 
 
+@pytest.fixture(scope="module")
+def traded(server: DeskServer) -> Played:
+    """Give the same for the offers dialect."""
+    world = OffersWorld(server)
+    trades = [world.traded("U", f"ext-{number}")["id"] for number in range(3)]
+    trades.append(world.traded("U", **SELL)["id"])
+    offers = [world.offer("V")["id"], world.offer("W", amount="10.00", how={"partner": Q})["id"]]
+    users = [world.users[name] for name in ("U", "V", "no-terms", "W", "inactive", "unverified")]
+    terms = [row["id"] for row in world.rows("/v1/terms")]
+    pairs = [world.pair()["refresh_token"] for _ in range(3)]
+    return world, {
+        "id": [*trades, *offers, *users],
+        "user_id": users,
+        "user_pid": users,
+        "cursor": trades,
+        "offer_id": trades,
+        "internal_trade_id": trades,
+        "transaction_id": trades,
+        "external_transaction_id": [f"ext-{number}" for number in range(50)],
+        "fiat_id": [1, 2, world.pid("fiats", 1)],
+        "asset_id": [1, 2, 3, 4, world.pid("assets", 1)],
+        "amount": ["1.00", "25.50", "0.001"],
+        "asset_symbol": ["BTC", "ETH"],
+        "currency": ["EUR", "CHF"],
+        "start": ["2020-01-01T00:00:00Z"],
+        "end": ["2020-01-02T00:00:00Z"],
+        "date_start": ["2020-01-01"],
+        "date_end": ["2020-01-31"],
+        "timestamp": ["2020-01-01T00:00:00+00:00"],
+        "country": ["IT", "DE"],
+        "user_journey[]": [["onboarding"]],
+        "terms": [terms[:1], terms],
+        "account_level_id": [row["id"] for row in world.rows("/v1/account-levels")],
+        "client_id": [world.clients[P]["clientId"]],
+        "client_secret": [world.clients[P]["clientSecret"]],
+        "refresh_token": pairs,
+    }
+
+
+def _credential(world: World, name: str) -> dict[str, str]:
+    """Return what admits a request to a dialect."""
+    if name == "exchanges":
+        return {"x-api-key": world.keys["KA"]}
+    return {"Authorization": f"Bearer {world.bearer() if isinstance(world, OffersWorld) else world.token}"}
+
+
 def _hooked(world: World) -> tuple[list[str], list[str]]:
     """Make a webhook in either dialect and send a test to each; returns the ids of both and of the deliveries."""
     url, types = "http://127.0.0.1:9/played", ["otc_exchange.created"]
@@ -150,13 +261,13 @@ def _made_real(case: Case[Any], real: dict[str, list[Any]], data: st.DataObject)
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
 @pytest.mark.parametrize("name, operation", OPERATIONS)
 def test_the_server_does_what_the_document_says(
-    server: DeskServer, played: tuple[World, dict[str, list[Any]]], name: str, operation: Any, mode: GenerationMode
+    server: DeskServer, played: Played, traded: Played, name: str, operation: Any, mode: GenerationMode
 ) -> None:
-    world, real = played
+    world, real = traded if name == "offers" else played
     raw = operation.definition.raw
     if mode is GenerationMode.NEGATIVE and not raw.get("parameters") and "requestBody" not in raw:
         return  # there is nothing to get wrong
-    credential = {"x-api-key": world.keys["KA"]} if name == "exchanges" else {"Authorization": f"Bearer {world.token}"}
+    credential = _credential(world, name)
     rejects = mode is GenerationMode.NEGATIVE and operation.label not in LENIENT
 
     statuses: Counter[int] = Counter()
@@ -174,6 +285,8 @@ def test_the_server_does_what_the_document_says(
             _made_real(case, real, data)
             if "X-CSRF-Token" in (case.headers or {}):
                 case.headers["X-CSRF-Token"] = CSRF
+            if "bp-user-id" in (case.headers or {}):
+                case.headers["bp-user-id"] = data.draw(st.sampled_from(real["user_id"]))
         for header in ("x-api-key", "authorization"):
             if case.headers:
                 case.headers.pop(header, None)  # the made-up credentials would only ever meet 401
@@ -182,11 +295,15 @@ def test_the_server_does_what_the_document_says(
         if response.status_code == 201 and operation.label == "POST /worlds":
             told = response.json()["data"]
             server.secrets.update(told["apiKeys"].values(), (one["token"] for one in told["operators"]))
-        told = response.json().get("data") if response.status_code < 300 else None
-        if isinstance(told, dict):
-            server.secrets.update(str(told[field]) for field in SECRETS & told.keys())
+            server.secrets.update(one["clientSecret"] for one in told["clients"].values())
+        if response.status_code < 300 and response.content:
+            whole = response.json()
+            told = whole if name == "offers" and "access_token" in whole else whole.get("data")
+            if isinstance(told, dict):
+                server.secrets.update(str(told[field]) for field in SECRETS & told.keys())
         if response.status_code >= 400:
-            check_error(response.status_code, response.json())
+            checked = check_listed_errors if name == "offers" else check_error
+            checked(response.status_code, response.json())
         rejected_unread = response.status_code == 413  # Schemathesis does not know it as a rejection
         case.validate_response(
             response, checks=[*CHECKS, negative_data_rejection] if rejects and not rejected_unread else CHECKS

@@ -2,10 +2,12 @@
 
 import base64
 import json
+import re
 import shutil
 import signal
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -202,6 +204,18 @@ def test_keys_are_made_listed_and_revoked(opened: Desk) -> None:
     assert "no live credential" in again.words
 
 
+def test_a_client_is_made_listed_and_revoked(opened: Desk) -> None:
+    made = opened.run("keys", "create-client", "northbank", "--tenant", A)
+    assert made.code == 0
+    found = re.fullmatch(r"client id (\S+), secret (\S+)\n", made.out)
+    assert found is not None
+    listed = opened.run("keys", "list")
+    (row,) = [line for line in listed.lines if "northbank" in line]
+    assert row.split()[2] == "client"
+    assert found[2] not in listed.out
+    assert opened.run("keys", "revoke", found[1]).out == "revoked\n"
+
+
 @pytest.mark.parametrize(
     "options, told",
     [
@@ -218,6 +232,48 @@ def test_credentials_that_cannot_be_are_not_made(opened: Desk, options: list[str
     assert said.code in {1, 2}
     assert told in said.words
     assert "someone" not in opened.run("keys", "list").out
+
+
+def test_the_desks_key_pairs_for_webhooks_are_rotated_live_and_of_sandboxes_apart(desk: Desk) -> None:
+    def published() -> list[Any]:
+        port = free_port()
+        url = f"http://127.0.0.1:{port}"
+        serving = Running(
+            "serve", "--port", str(port), "--no-workers", env=desk.env, ready=lambda: get(f"{url}/readyz")[0] == 200
+        )
+        with serving:
+            keys: list[Any] = get(f"{url}/webhooks/keys")[1]["keys"]
+        return keys
+
+    def shown(envelope: str, environment: str) -> list[tuple[str, bool]]:
+        """Return the published keys, the newest first, and whether each is to retire."""
+        mine = [key for key in published() if (key["envelope"], key["environment"]) == (envelope, environment)]
+        mine.sort(key=lambda key: key["madeAt"], reverse=True)
+        return [(key["pem"], key["retiresAt"] is not None) for key in mine]
+
+    first = shown("ramp", "live")
+    others = shown("ramp", "sandbox"), shown("offers", "live")
+    assert [retires for _, retires in first] == [False]
+    rotated = desk.run("keys", "rotate-webhooks", "ramp")
+    assert rotated.code == 0, rotated
+    assert rotated.out.startswith("-----BEGIN PUBLIC KEY-----\n")
+    assert rotated.out.endswith("-----END PUBLIC KEY-----\n")
+    assert shown("ramp", "live") == [(rotated.out, False), (first[0][0], True)]
+    assert (shown("ramp", "sandbox"), shown("offers", "live")) == others
+
+    sandboxes = desk.run("keys", "rotate-webhooks", "ramp", "--sandbox")
+    assert sandboxes.code == 0, sandboxes
+    assert shown("ramp", "sandbox") == [(sandboxes.out, False), (others[0][0][0], True)]
+    assert shown("ramp", "live")[0] == (rotated.out, False)
+    again = desk.run("keys", "rotate-webhooks", "ramp")
+    assert shown("ramp", "live")[0] == (again.out, False)
+
+
+@pytest.mark.parametrize("envelope", ["standard", "exchanges", "soap"])
+def test_only_an_envelope_that_the_desks_pair_signs_can_be_rotated(desk: Desk, envelope: str) -> None:
+    said = desk.run("keys", "rotate-webhooks", envelope)
+    assert said.code == 2
+    assert "the desk has key pairs for offers and ramp" in said.words
 
 
 def test_a_session_is_signed_for_a_known_tenant(opened: Desk) -> None:

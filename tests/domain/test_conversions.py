@@ -8,18 +8,15 @@ from uuid import UUID
 import pytest
 
 from otcdesk.domain.conversions import (
-    CLOSED,
     CONFIRMABLE,
     CONVERSION_BUY,
     CONVERSION_SELL,
+    CONVERSIONS,
     MACHINES,
-    WAITS_FOR,
     ConversionTerms,
-    by_the_clock,
     destination_amount,
     event_of,
     moved,
-    overdue_event,
     settles_at,
 )
 from otcdesk.domain.orders import BUY, SELL, Order
@@ -125,7 +122,7 @@ def test_an_order_waits_for_a_rail_exactly_in_the_states_that_a_leg_ends() -> No
     ended_by_a_leg = {
         (side, state) for side in EXPECTED for state, moves in EXPECTED[side].items() if "leg_done" in moves
     }
-    assert set(WAITS_FOR) == ended_by_a_leg
+    assert set(CONVERSIONS.waits_for) == ended_by_a_leg
 
 
 def test_confirmable_states_are_those_that_confirm_leaves() -> None:
@@ -146,22 +143,22 @@ def test_a_move_stamps_and_forgets_what_was_due() -> None:
 def test_the_clock_moves_an_order_at_its_due_time_and_not_before(state: str) -> None:
     due = START + timedelta(seconds=60)
     waiting = order(state=state, due_at=due)
-    assert overdue_event(waiting, due - timedelta(microseconds=1)) is None
-    assert by_the_clock(waiting, due - timedelta(microseconds=1)) is waiting
+    assert CONVERSIONS.overdue_event(waiting, due - timedelta(microseconds=1)) is None
+    assert CONVERSIONS.by_the_clock(waiting, due - timedelta(microseconds=1)) is waiting
     event = "debit_settled" if state == "debit_pending" else "expire"
-    assert overdue_event(waiting, due) == event
-    after = by_the_clock(waiting, due + timedelta(days=1))
+    assert CONVERSIONS.overdue_event(waiting, due) == event
+    after = CONVERSIONS.by_the_clock(waiting, due + timedelta(days=1))
     assert after.state == ("pending_approval" if state == "debit_pending" else "expired")
     assert after.updated_at == due
-    assert by_the_clock(after, due + timedelta(days=1)) is after
+    assert CONVERSIONS.by_the_clock(after, due + timedelta(days=1)) is after
 
 
 def test_an_order_without_a_due_time_is_left_alone() -> None:
-    assert overdue_event(order(state="pending_approval"), START + timedelta(days=365)) is None
+    assert CONVERSIONS.overdue_event(order(state="pending_approval"), START + timedelta(days=365)) is None
 
 
 def test_closed_states_are_ends_of_both_machines() -> None:
-    assert {"completed", "cancelled", "rejected", "failed"} == CLOSED
+    assert {"completed", "cancelled", "rejected", "failed", "expired"} == CONVERSIONS.ended
 
 
 def test_debits_settle_after_the_delay_or_by_hand() -> None:

@@ -26,6 +26,19 @@ NUMBERS = [
     "conversion_terms",
     "lane_clocks",
     "faults",
+    "parties",
+    "party_names",
+    "brokerage_terms",
+    "listings",
+    "markets",
+    "account_levels",
+    "agreements",
+    "revenue_shares",
+    "firm_quotes",
+    "newest_quotes",
+    "acceptances",
+    "positions",
+    "notices",
 ]
 
 parts = st.integers(-(2**63), 2**63 - 1) | st.uuids() | st.text(max_size=20)

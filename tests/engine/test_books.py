@@ -6,6 +6,7 @@ import pytest
 
 from otcdesk.domain.lanes import Fault
 from otcdesk.domain.ledger import Entry
+from otcdesk.domain.registry import KINDS
 from otcdesk.engine.books import LaneCache, RowKey, Unread, WorkingSet
 from otcdesk.engine.store import Head, Kept, Loaded
 from tests.support.clocks import START
@@ -139,3 +140,12 @@ def test_a_dropped_cache_knows_nothing() -> None:
     cache.advance(HEAD, [Kept(fault(1), 1)])
     cache.drop()
     assert (cache.head, cache.rows) == (None, {})
+
+
+def test_the_cache_keeps_what_changes_and_what_the_next_step_reads_again() -> None:
+    kept = {kind.name for kind in KINDS if kind.kept}
+    assert kept == {kind.name for kind in KINDS if kind.changes} | {"firm_quotes"}
+    cache = LaneCache(100)
+    rows = [kind.noun(**{name: f"the {name}" for name in kind.fields}) for kind in KINDS]
+    cache.advance(HEAD, [Kept(row, 7) for row in rows])
+    assert {kind.name for kind in KINDS for row, _ in cache.rows if row is kind.noun} == kept

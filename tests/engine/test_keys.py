@@ -11,6 +11,7 @@ from otcdesk.engine.engine import Engine
 from otcdesk.engine.idempotency import fingerprint
 from otcdesk.errors import Code, Refusal
 from tests.support.blocking import blocked, until_taken
+from tests.support.clocks import SteeredClock
 from tests.support.desk import A, B, Lane, make_engine, submit
 from tests.support.soundness import assert_sound
 from tests.support.verbs import (
@@ -74,6 +75,23 @@ async def test_a_replay_may_show_the_current_state(engine: Engine, other: Engine
     await submit(other, lane.number, Count(name="one"))
     for who in (engine, other):
         assert (await submit(who, lane.number, CountCurrent(name="one"), key="k")).total == 3
+
+
+async def test_a_replay_is_of_the_request_that_repeats_and_may_refuse_it(
+    engine: Engine, other: Engine, lane: Lane, database: asyncpg.Connection
+) -> None:
+    """What the repeat says counts, and the moment is its own; a refusal is not kept, and nothing is written."""
+    await submit(engine, lane.number, CountCurrent(name="one"), key="k")
+    links = "select count(*) from batches where lane = $1"
+    before = await database.fetchval(links, lane.number)
+    assert isinstance(lane.clock, SteeredClock)
+    for who in (engine, other):
+        now = lane.clock.advance(seconds=5).isoformat() if who is engine else other.clock.now().isoformat()
+        again = CountCurrent(name="another", refuse=Code.INVALID_STATE)
+        refusal = await refused(submit(who, lane.number, again, key="k"))
+        assert (refusal.code, refusal.facts) == (Code.INVALID_STATE, {"total": 1, "at": now})
+        assert (await submit(who, lane.number, CountCurrent(name="another"), key="k")) == Counted(name="one", total=1)
+    assert await database.fetchval(links, lane.number) == before
 
 
 async def test_keys_of_owners_and_of_scopes_do_not_meet(engine: Engine, lane: Lane) -> None:

@@ -51,12 +51,22 @@ def test_a_limit_counts_owners_and_lanes_and_limits_apart(tmp_path: Path) -> Non
         limit.take(who)
         with pytest.raises(Refusal) as refused:
             limit.take(who)
-        return (refused.value.code, refused.value.facts) == (Code.RATE_LIMITED, {"retry_after_seconds": 1})
+        facts = {"retry_after_seconds": 1, "requests_per_second": 1}
+        return (refused.value.code, refused.value.facts) == (Code.RATE_LIMITED, facts)
 
     assert spent(one, caller(owner_id))
     assert spent(other, caller(owner_id))
     assert spent(one, caller(owner_id, lane=2))
     assert spent(one, caller(uuid4()))
+
+
+def test_a_limit_counts_under_any_name(tmp_path: Path) -> None:
+    limit = RateLimit(1, SharedCounts(tmp_path / "counts"))
+    wait_until(lambda: time.monotonic() % 1 < 0.5, "there is time left in this second")
+    for lane, name in ((1, b"one"), (1, b"other"), (2, b"one")):
+        limit.count(lane, name)
+        with pytest.raises(Refusal):
+            limit.count(lane, name)
 
 
 def test_no_limit_opens_nothing() -> None:

@@ -57,6 +57,8 @@ ALLOWED = {
     "_reserve": "an idempotency key in flight; no amount is meant",
     "MIGRATION_LOCK": "a lock of the database, not a hold",
     "_open_lock": "a lock of the file system, not a hold",
+    "FileClient": "a client of OAuth 2.0, by which a tenant calls",
+    "clients": "as FileClient",
     "user": "of the operating system",
     "user_name": "of the operating system",
     "_database_user": "of the operating system",

@@ -8,7 +8,8 @@ from typing import NamedTuple
 import asyncpg
 import pytest
 
-from otcdesk.domain.conversions import CLOSED, EXPIRED, WAITS_FOR
+from otcdesk.domain.conversions import CONVERSIONS
+from otcdesk.domain.products import LIFECYCLES
 from otcdesk.domain.registry import KIND_NAMED
 from otcdesk.storage.queries import queries
 from tests.support.desk import FA1, TREASURY_EUR, Lane
@@ -21,6 +22,8 @@ _BUY = "select id from orders where lane = $1 and side = 'buy' and state = '{sta
 _SELL = "select id from orders where lane = $1 and side = 'sell' and state = '{state}' order by id limit 1"
 _DONE_KEY = """select owner_id || '/' || scope || '/' || idempotency_key from idempotency_keys
     where lane = $1 and scope = '{scope}' and outcome = 'done' order by 1 limit 1"""
+_BROKERAGE = """select id from orders where lane = $1 and product = 'brokerage' and state = '{state}'
+    order by id limit 1"""
 _FA1 = f"select id from accounts where lane = $1 and id = '{FA1}'"
 _TREASURY_EUR = f"select id from accounts where lane = $1 and id = '{TREASURY_EUR}'"
 _HOLD = "select id from holds where lane = $1 order by id limit 1"
@@ -257,6 +260,110 @@ BREACHES = [
         "events",
         "{chosen}/2",
     ),
+    Breach(
+        "closed_order_has_no_open_hold",
+        "update holds set state = 'open' where order_id = $1",
+        _BROKERAGE.format(state="finished"),
+        "orders",
+    ),
+    Breach(
+        "completed_order_has_its_trade",
+        "delete from trades where order_id = $1",
+        _BROKERAGE.format(state="finished"),
+        "orders",
+    ),
+    Breach(
+        "trade_agrees_with_its_order",
+        "update orders set state = 'in_progress' where id = $1",
+        _BROKERAGE.format(state="finished"),
+        "trades",
+    ),
+    *(
+        Breach("firm_quote_has_its_order", by, _BROKERAGE.format(state=state), "firm_quotes")
+        for state in ("created", "finished")
+        for by in (
+            "delete from firm_quotes where order_id = $1",
+            "delete from orders where id = $1",
+            "update orders set product = 'conversion' where id = $1",
+            "update orders set rate = rate + 1 where id = $1",
+            "update firm_quotes set tenant_id = gen_random_uuid() where order_id = $1",
+            "update firm_quotes set asset = 'ETH' where order_id = $1",
+            "update firm_quotes set fiat = 'CHF' where order_id = $1",
+            "update firm_quotes set asset_units = asset_units + 1 where order_id = $1",
+            "update firm_quotes set total_units = total_units + 1, fiat_units = fiat_units + 1 where order_id = $1",
+        )
+    ),
+    *(
+        Breach("brokerage_in_progress_has_its_hold", by, _BROKERAGE.format(state=state), "orders")
+        for by, state in (
+            ("update holds set state = 'released' where order_id = $1", "in_progress"),
+            ("delete from holds where order_id = $1", "in_progress"),
+            ("update holds set units = units + 1 where order_id = $1", "in_progress"),
+            ("update holds set account_id = gen_random_uuid() where order_id = $1", "in_progress"),
+            ("update holds set order_id = gen_random_uuid() where order_id = $1", "in_progress"),
+            ("update orders set collect_hold_id = null where id = $1", "in_progress"),
+            ("update orders set waits_for = null where id = $1", "in_progress"),
+            ("update orders set rail_reference = null where id = $1", "in_progress"),
+            ("update orders set state = 'finished' where id = $1", "in_progress"),
+            ("update orders set waits_for = 'venue' where id = $1", "created"),
+            ("update orders set rail_reference = 'again' where id = $1", "finished"),
+            ("update orders set collect_hold_id = gen_random_uuid() where id = $1", "failed"),
+        )
+    ),
+    *(
+        Breach("accepted_quote_has_its_acceptance", by, _BROKERAGE.format(state=state), "acceptances")
+        for by, state in (
+            ("delete from acceptances where order_id = $1", "finished"),
+            ("update orders set confirmed_at = null where id = $1", "in_progress"),
+            ("update orders set confirmed_at = created_at where id = $1", "expired"),
+            ("update acceptances set party_id = gen_random_uuid() where order_id = $1", "failed"),
+            ("update acceptances set tenant_id = gen_random_uuid() where order_id = $1", "finished"),
+            ("delete from orders where id = $1", "finished"),
+        )
+    ),
+    Breach(
+        "external_id_accepts_one_quote",
+        """update acceptances set external_id = split_part($1, '/', 2)
+        where tenant_id::text = split_part($1, '/', 1)""",
+        """select tenant_id || '/' || min(external_id) from acceptances
+        where lane = $1 group by tenant_id having count(*) > 1 order by 1 limit 1""",
+        "acceptances",
+    ),
+    *(
+        Breach("accept_key_has_its_acceptance", by, _DONE_KEY.format(scope="accept_quote"), "idempotency_keys")
+        for by in (
+            "delete from acceptances where $1 <> ''",
+            "update acceptances set external_id = external_id || '!' where $1 <> ''",
+            "update acceptances set external_id = null where $1 <> ''",
+            """update idempotency_keys as k set answer = (
+                select o.answer from idempotency_keys as o
+                where o.scope = k.scope and o.outcome = 'done' and o.answer <> k.answer and o.lane = k.lane limit 1
+            ) where owner_id || '/' || scope || '/' || idempotency_key = $1""",
+            """update idempotency_keys set answer = 'nothing'
+            where owner_id || '/' || scope || '/' || idempotency_key = $1""",
+        )
+    ),
+    *(
+        Breach("executed_quote_is_booked_once", by, _BROKERAGE.format(state=state), "orders")
+        for by, state in (
+            ("delete from ledger_transactions where order_id = $1", "finished"),
+            ("update ledger_transactions set reason = 'another' where order_id = $1", "finished"),
+            ("update orders set state = 'failed' where id = $1", "finished"),
+            ("update orders set state = 'finished' where id = $1", "in_progress"),
+            (
+                """insert into ledger_transactions select lane, seq, gen_random_uuid(), reason, order_id, reference,
+                caller, booked_at from ledger_transactions where order_id = $1""",
+                "finished",
+            ),
+        )
+    ),
+    Breach(
+        "position_is_of_its_party",
+        "delete from parties where id = $1",
+        "select party_id from positions where lane = $1 order by party_id, asset limit 1",
+        "positions",
+        "{chosen}/BTC",
+    ),
 ]
 
 
@@ -319,5 +426,5 @@ def test_states_in_sql_are_the_machines() -> None:
     waiting = re.search(r"o\.state in \((.*?)\)", INVARIANTS["waiting_order_has_open_holds"])
     assert closed is not None
     assert waiting is not None
-    assert set(re.findall(r"\w+", closed[1])) == {*CLOSED, EXPIRED}
-    assert set(re.findall(r"\w+", waiting[1])) == {state for _, state in WAITS_FOR}
+    assert set(re.findall(r"\w+", closed[1])) == set().union(*(one.ended for one in LIFECYCLES.values()))
+    assert set(re.findall(r"\w+", waiting[1])) == {state for _, state in CONVERSIONS.waits_for}

@@ -4,9 +4,11 @@ import asyncpg
 
 from otcdesk.actions.catalogue import CATALOGUE
 from otcdesk.actions.quote_conversion import OrderReply, QuoteBuy
-from otcdesk.domain.commands import Books, Command, Moment, Verb
+from otcdesk.actions.steer_sandbox import SetFault
+from otcdesk.domain.commands import Books, Command, Moment, Reply, Verb
 from otcdesk.domain.conversions import CANCEL, event_of, moved
 from otcdesk.domain.events import Event
+from otcdesk.domain.lanes import Fault
 from otcdesk.domain.noun import as_written
 from otcdesk.domain.orders import Order
 from otcdesk.storage.verify import verify
@@ -46,6 +48,40 @@ async def test_an_event_without_terms_verifies(fresh_dsn: str) -> None:
     await connection.execute("update events set rate = 1")  # saying it later is a change like any other
     await connection.close()
     assert [finding.table for finding in (await verify(fresh_dsn, AUDIT_KEY)).findings] != []
+
+
+class SetFaultAsBefore(Command, frozen=True, kw_only=True):
+    """Say of a rail how it behaves, as it was said before there was a venue."""
+
+    rail: str
+
+
+def set_fault_as_before(command: SetFaultAsBefore, books: Books, moment: Moment) -> Reply:
+    known = books.find(Fault, command.rail)
+    (books.put if known else books.add)(Fault(rail=command.rail, delay_ms=1 if known else 0))
+    return Reply()
+
+
+async def test_a_fault_without_its_later_fields_verifies_and_may_get_them(fresh_dsn: str) -> None:
+    lane = await new_lane(fresh_dsn)
+    verbs: dict[type[Command], Verb] = {
+        **CATALOGUE,
+        SetFaultAsBefore: Verb(name="set_fault", action=set_fault_as_before, reply=Reply),
+    }
+    connection = await asyncpg.connect(fresh_dsn)
+    unsaid = "select reason is null and percent is null and price_bps is null from faults where rail = 'chain'"
+    async with make_engine(fresh_dsn, clock=lane.clock, catalogue=verbs) as engine:
+        for _ in range(2):
+            await submit(engine, lane.number, SetFaultAsBefore(rail="chain"))
+            assert await connection.fetchval(unsaid)
+            assert (await verify(fresh_dsn, AUDIT_KEY)).findings == []
+    async with make_engine(fresh_dsn, clock=lane.clock) as engine:  # one that remembers nothing of it
+        await submit(engine, lane.number, SetFault(rail="chain", mode="refuse", delay_ms=7))
+    assert (await verify(fresh_dsn, AUDIT_KEY)).findings == []
+    await connection.execute("set session_replication_role = replica")
+    await connection.execute("update faults set percent = 50, reason = 'late', price_bps = 1")
+    await connection.close()
+    assert [finding.table for finding in (await verify(fresh_dsn, AUDIT_KEY)).findings] == ["faults"]
 
 
 async def test_what_was_said_is_left_as_it_is(fresh_dsn: str) -> None:

@@ -13,13 +13,23 @@ import msgspec
 import pytest
 
 from otcdesk.domain.assets import ListedAsset
+from otcdesk.domain.brokerage import (
+    AccountLevel,
+    Agreement,
+    BrokerageTerms,
+    FirmQuote,
+    Listing,
+    Market,
+    Notice,
+    RevenueShare,
+)
 from otcdesk.domain.conversions import ConversionTerms
 from otcdesk.domain.keys import KeyRecord
 from otcdesk.domain.lanes import Fault, LaneClock
 from otcdesk.domain.ledger import Account, Entry, Hold, LedgerTransaction, Posting
 from otcdesk.domain.noun import Noun
 from otcdesk.domain.orders import Order, Trade
-from otcdesk.domain.parties import Tenant
+from otcdesk.domain.parties import Party, Tenant
 from otcdesk.domain.pricing import Price, Spread
 from otcdesk.domain.registry import KIND_OF, KINDS, Kind
 from otcdesk.engine import chain
@@ -154,6 +164,8 @@ _VALUES: dict[Any, tuple[Any, Any]] = {
         datetime(2021, 3, 1, 9, 0, 0, 123_456, tzinfo=UTC),
         datetime(1999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC),
     ),
+    tuple[UUID, ...]: ((ONE, TWO), ()),
+    tuple[str, ...]: (('ü, {} " \\', "", "null"), ()),
 }
 
 #: Fields whose values the tables check.
@@ -171,6 +183,22 @@ _CHECKED: dict[tuple[type[Noun], str], tuple[Any, Any]] = {
     (LaneClock, "id"): (1, 1),
     (LaneClock, "offset_ms"): (-(2**63), 2**63 - 1),
     (Fault, "delay_ms"): (2**31 - 1, 0),
+    (Fault, "price_bps"): (-9_999, 2**31 - 1),
+    (Party, "status"): ("active", "inactive"),
+    (Party, "account_type"): ("user", "business_user"),
+    (Party, "tax_bps"): (10_000, 0),
+    (BrokerageTerms, "id"): (1, 1),
+    (Listing, "kind"): ("fiat", "asset"),
+    (Market, "total_max"): (10**38, 8),
+    (AccountLevel, "margin_bps"): (9_999, 0),
+    (Agreement, "account_type"): ("user", "business_user"),
+    (RevenueShare, "revenue_share_bps"): (10_000, 0),
+    (FirmQuote, "defined_for"): ("fiat", "asset"),
+    (FirmQuote, "total_units"): (10**38, 15),
+    (FirmQuote, "tax_units"): (7, 7),
+    (FirmQuote, "fiat_units"): (10**38 - 7, 8),
+    (FirmQuote, "gain_units"): (-(10**38), 0),
+    (Notice, "kind"): ("settlement", "top_up"),
 }
 
 
@@ -190,6 +218,11 @@ def a_row(noun: type[Noun], which: Literal[0, 1] = 0, *, sparse: bool = False, *
                 pair = _CHECKED.get((noun, name)) or _VALUES[options[0]]
                 values[name] = pair[chosen]
     return noun(**{**values, **fields})
+
+
+def a_fault(rail: str, delay_ms: int = 0) -> Fault:
+    """Make a fault with every field said, as the desk writes them; what is not said comes back as null."""
+    return Fault(rail=rail, delay_ms=delay_ms, reason=None, percent=None, price_bps=None)
 
 
 def each_kind(*, changing: bool | None = None) -> pytest.MarkDecorator:
@@ -237,7 +270,7 @@ async def test_all_kinds_are_saved_changed_and_loaded_together(place: Place) -> 
     wants = [(type(row), row.key) for row in rows]
     assert [row for row, _ in await kept(place, *wants)] == rows
     changed = [a_row(kind.noun, 1) for kind in KINDS if kind.changes]
-    second = await save(place, *[(row, first.seq) for row in changed], (Fault(rail="new"), None))
+    second = await save(place, *[(row, first.seq) for row in changed], (a_fault(rail="new"), None))
     expected = [(a_row(kind.noun, 1), second.seq) if kind.changes else (a_row(kind.noun), first.seq) for kind in KINDS]
     assert await kept(place, *wants) == expected
 
@@ -256,12 +289,12 @@ async def test_a_lane_before_its_first_batch_has_a_head(lane: str, place: Place)
 async def test_rows_that_do_not_exist_are_not_loaded(place: Place) -> None:
     wants = [(kind.noun, a_row(kind.noun).key) for kind in KINDS]
     assert await kept(place, *wants) == []
-    head = await save(place, (Fault(rail="one"), None))
-    assert await kept(place, (Fault, "one"), (Fault, "two"), *wants) == [(Fault(rail="one"), head.seq)]
+    head = await save(place, (a_fault(rail="one"), None))
+    assert await kept(place, (Fault, "one"), (Fault, "two"), *wants) == [(a_fault(rail="one"), head.seq)]
 
 
 async def test_a_load_tells_the_head_that_a_batch_left(place: Place) -> None:
-    batch = next_batch(place, await head_of(place), (Fault(rail="one"), None))
+    batch = next_batch(place, await head_of(place), (a_fault(rail="one"), None))
     await place.store.save(batch)
     assert (await place.store.load(place.lane, {Fault: ["one"]})).head == batch.head
     assert await place.store.standing(place.lane, 1) == batch.hash
@@ -280,10 +313,10 @@ async def test_a_load_tells_the_head_that_a_batch_left(place: Place) -> None:
     ],
 )
 async def test_a_key_that_no_row_can_have_is_bad_data(noun: type[Noun], key: Any, place: Place) -> None:
-    head = await save(place, (Fault(rail="fine"), None))
+    head = await save(place, (a_fault(rail="fine"), None))
     with pytest.raises(BadData):
         await place.store.load(place.lane, {noun: [key]})
-    assert await kept(place, (Fault, "fine")) == [(Fault(rail="fine"), head.seq)]
+    assert await kept(place, (Fault, "fine")) == [(a_fault(rail="fine"), head.seq)]
 
 
 # -- the fence -----------------------------------------------------------------------------------------------------
@@ -291,17 +324,17 @@ async def test_a_key_that_no_row_can_have_is_bad_data(noun: type[Noun], key: Any
 
 async def test_a_batch_on_a_head_that_is_not_the_last_loses_the_fence(place: Place) -> None:
     before = await head_of(place)
-    now = await save(place, (Fault(rail="one"), None))
+    now = await save(place, (a_fault(rail="one"), None))
     others = (before, Head(now.seq + 5, now.hash, now.at), Head(now.seq, "f" * 64, now.at), Head(-5, now.hash, now.at))
     for head in others:
         with pytest.raises(FenceLost):
-            await place.store.save(next_batch(place, head, (Fault(rail="two"), None)))
+            await place.store.save(next_batch(place, head, (a_fault(rail="two"), None)))
     assert await head_of(place) == now
     assert await kept(place, (Fault, "two")) == []
 
 
 async def test_the_same_batch_twice_loses_the_fence(place: Place) -> None:
-    batch = next_batch(place, await head_of(place), (Fault(rail="one"), None), (a_row(KeyRecord), None))
+    batch = next_batch(place, await head_of(place), (a_fault(rail="one"), None), (a_row(KeyRecord), None))
     await place.store.save(batch)
     for store in (place.store, await place.another()):
         with pytest.raises(FenceLost):
@@ -312,7 +345,7 @@ async def test_the_same_batch_twice_loses_the_fence(place: Place) -> None:
 async def test_of_many_saves_at_once_on_one_head_exactly_one_stands(place: Place) -> None:
     head = await head_of(place)
     stores = [await place.another() for _ in range(5)]
-    saves = [store.save(next_batch(place, head, (Fault(rail=f"{n}"), None))) for n, store in enumerate(stores)]
+    saves = [store.save(next_batch(place, head, (a_fault(rail=f"{n}"), None))) for n, store in enumerate(stores)]
     answers = await asyncio.gather(*saves, return_exceptions=True)
     assert sorted(type(answer).__name__ for answer in answers) == ["FenceLost"] * 4 + ["NoneType"]
     assert len(await kept(place, *[(Fault, f"{number}") for number in range(5)])) == 1
@@ -321,31 +354,31 @@ async def test_of_many_saves_at_once_on_one_head_exactly_one_stands(place: Place
 
 async def test_two_writers_in_turn_see_each_others_rows(place: Place) -> None:
     other = place._replace(store=await place.another())
-    head = await save(place, (Fault(rail="one"), None))
+    head = await save(place, (a_fault(rail="one"), None))
     for delay_ms in range(1, 7):
         writer, reader = (place, other) if delay_ms % 2 else (other, place)
-        head = await save(writer, (Fault(rail="one", delay_ms=delay_ms), head.seq))
-        assert await kept(reader, (Fault, "one")) == [(Fault(rail="one", delay_ms=delay_ms), head.seq)]
+        head = await save(writer, (a_fault(rail="one", delay_ms=delay_ms), head.seq))
+        assert await kept(reader, (Fault, "one")) == [(a_fault(rail="one", delay_ms=delay_ms), head.seq)]
 
 
 async def test_a_lane_that_does_not_exist_has_no_batches(place: Place) -> None:
     nowhere = place._replace(lane=UNKNOWN_LANE)
     with pytest.raises(BadData):
-        await save(nowhere, (Fault(rail="one"), None))
+        await save(nowhere, (a_fault(rail="one"), None))
     with pytest.raises(FenceLost):
         await nowhere.store.save(next_batch(nowhere, Head(7, "f" * 64, START)))
 
 
 async def test_a_void_takes_the_place_and_changes_nothing(place: Place) -> None:
-    head = await save(place, (Fault(rail="one"), None))
-    lost = next_batch(place, head, (Fault(rail="one", delay_ms=1), head.seq))
+    head = await save(place, (a_fault(rail="one"), None))
+    lost = next_batch(place, head, (a_fault(rail="one", delay_ms=1), head.seq))
     void = next_batch(place, head, kind=chain.VOID)
     await place.store.save(void)
     with pytest.raises(FenceLost):
         await place.store.save(lost)
     assert await place.store.standing(place.lane, lost.seq) == void.hash != lost.hash
-    assert await kept(place, (Fault, "one")) == [(Fault(rail="one"), head.seq)]
-    after = next_batch(place, void.head, (Fault(rail="one", delay_ms=1), head.seq))
+    assert await kept(place, (Fault, "one")) == [(a_fault(rail="one"), head.seq)]
+    after = next_batch(place, void.head, (a_fault(rail="one", delay_ms=1), head.seq))
     await place.store.save(after)
     assert await head_of(place) == after.head
 
@@ -355,14 +388,14 @@ async def test_a_void_takes_the_place_and_changes_nothing(place: Place) -> None:
 
 @pytest.mark.parametrize("stale", ["older", "newer", "missing"])
 async def test_a_row_that_is_not_as_it_was_undoes_the_whole_batch(stale: str, place: Place) -> None:
-    first = await save(place, (Fault(rail="one"), None))
-    second = await save(place, (Fault(rail="one", delay_ms=1), first.seq))
+    first = await save(place, (a_fault(rail="one"), None))
+    second = await save(place, (a_fault(rail="one", delay_ms=1), first.seq))
     rail, was = {"older": ("one", first.seq), "newer": ("one", second.seq + 1), "missing": ("two", second.seq)}[stale]
     with pytest.raises(StoreDown, match="batch changed 0 rows of faults where 1 were expected"):
-        await save(place, (Fault(rail="three"), None), (Fault(rail=rail, delay_ms=9), was))
+        await save(place, (a_fault(rail="three"), None), (a_fault(rail=rail, delay_ms=9), was))
     assert await head_of(place) == second
     rows = await kept(place, (Fault, "one"), (Fault, "two"), (Fault, "three"))
-    assert rows == [(Fault(rail="one", delay_ms=1), second.seq)]
+    assert rows == [(a_fault(rail="one", delay_ms=1), second.seq)]
 
 
 @each_kind()
@@ -370,7 +403,7 @@ async def test_a_row_that_exists_is_not_added_again(kind: Kind, place: Place) ->
     head = await save(place, (a_row(kind.noun), None))
     taken = KeyTaken if kind.noun is KeyRecord else BadData
     with pytest.raises(taken):
-        await save(place, (Fault(rail="beside"), None), (a_row(kind.noun, 1), None))
+        await save(place, (a_fault(rail="beside"), None), (a_row(kind.noun, 1), None))
     assert await head_of(place) == head
     assert await kept(place, (kind.noun, a_row(kind.noun).key), (Fault, "beside")) == [(a_row(kind.noun), head.seq)]
 
@@ -384,7 +417,7 @@ async def test_a_row_is_not_added_twice_at_once(kind: Kind, place: Place) -> Non
 
 async def test_a_row_that_is_new_in_its_batch_was_not_there_before(place: Place) -> None:
     with pytest.raises(StoreDown):
-        await save(place, (Fault(rail="one"), None), (Fault(rail="one", delay_ms=1), 1))
+        await save(place, (a_fault(rail="one"), None), (a_fault(rail="one", delay_ms=1), 1))
     assert (await head_of(place)).seq == 0
 
 
@@ -452,10 +485,10 @@ async def test_rows_of_other_lanes_are_others(place: Place) -> None:
 )
 async def test_data_that_cannot_be_stored_is_bad_data(row: Noun, place: Place) -> None:
     with pytest.raises(BadData):
-        await save(place, (Fault(rail="good"), None), (row, None))
+        await save(place, (a_fault(rail="good"), None), (row, None))
     assert (await head_of(place)).seq == 0
     assert await kept(place, (Fault, "good")) == []
-    await save(place, (Fault(rail="good"), None))
+    await save(place, (a_fault(rail="good"), None))
 
 
 @pytest.mark.parametrize(
@@ -506,15 +539,15 @@ async def test_data_at_the_edge_of_what_can_be_stored_is_stored(row: Noun, place
     ids=["missing", "null", "no key", "no number"],
 )
 async def test_what_does_not_fit_the_columns_is_bad_data(json: bytes, place: Place) -> None:
-    batch = next_batch(place, await head_of(place), (Fault(rail="one"), None))
+    batch = next_batch(place, await head_of(place), (a_fault(rail="one"), None))
     with pytest.raises(BadData):
-        await place.store.save(msgspec.structs.replace(batch, rows=[Encoded(Fault(rail="one"), json, None)]))
+        await place.store.save(msgspec.structs.replace(batch, rows=[Encoded(a_fault(rail="one"), json, None)]))
     assert (await head_of(place)).seq == 0
 
 
 @pytest.mark.parametrize("fields", [{"notes": "a\x00b"}, {"writer": "\x00"}, {"kind": "neither"}])
 async def test_a_link_that_cannot_be_stored_is_bad_data(fields: dict[str, str], place: Place) -> None:
-    batch = next_batch(place, await head_of(place), (Fault(rail="one"), None))
+    batch = next_batch(place, await head_of(place), (a_fault(rail="one"), None))
     with pytest.raises(BadData):
         await place.store.save(msgspec.structs.replace(batch, **fields))
     assert (await head_of(place)).seq == 0
@@ -528,10 +561,10 @@ async def test_who_holds_the_turn_writes_and_others_do_not(place: Place) -> None
     head = await head_of(place)
     async with place.store.turn(place.lane):
         with pytest.raises(FenceLost):
-            await other.store.save(next_batch(place, head, (Fault(rail="other"), None)))
+            await other.store.save(next_batch(place, head, (a_fault(rail="other"), None)))
         assert await kept(other, (Fault, "other")) == []
-        await save(place, (Fault(rail="mine"), None))
-    await save(other, (Fault(rail="other"), None))
+        await save(place, (a_fault(rail="mine"), None))
+    await save(other, (a_fault(rail="other"), None))
     assert (await head_of(place)).seq == 2
 
 
@@ -540,7 +573,7 @@ async def test_a_turn_is_given_back_even_when_its_holder_fails(place: Place) -> 
     with pytest.raises(ZeroDivisionError):
         async with place.store.turn(place.lane):
             raise ZeroDivisionError
-    await save(other, (Fault(rail="other"), None))
+    await save(other, (a_fault(rail="other"), None))
 
 
 async def test_who_waits_for_the_turn_comes_before_who_does_not(place: Place) -> None:
@@ -551,17 +584,17 @@ async def test_who_waits_for_the_turn_comes_before_who_does_not(place: Place) ->
     async def wait_and_write() -> None:
         async with second.store.turn(place.lane):
             has_turn.set()
-            await save(second, (Fault(rail="second"), None))
+            await save(second, (a_fault(rail="second"), None))
 
     async with first.store.turn(place.lane):
         waiting = asyncio.create_task(wait_and_write())
         await until(place.somebody_waits, "the second waits for its turn")
         assert not has_turn.is_set()
-        await save(first, (Fault(rail="first"), None))
+        await save(first, (a_fault(rail="first"), None))
         with pytest.raises(FenceLost):
-            await save(third, (Fault(rail="third"), None))
+            await save(third, (a_fault(rail="third"), None))
     await waiting
-    await save(third, (Fault(rail="third"), None))
+    await save(third, (a_fault(rail="third"), None))
     rows = await kept(place, (Fault, "first"), (Fault, "second"), (Fault, "third"))
     assert [(row.key, seq) for row, seq in rows] == [("first", 1), ("second", 2), ("third", 3)]
 
@@ -569,7 +602,7 @@ async def test_who_waits_for_the_turn_comes_before_who_does_not(place: Place) ->
 async def test_a_store_that_rests_goes_on_afterwards(place: Place) -> None:
     for number in range(3):
         await place.store.rest(place.lane)
-        await save(place, (Fault(rail=f"{number}"), None))
+        await save(place, (a_fault(rail=f"{number}"), None))
         assert not place.store.crowded()
     await place.store.rest(place.lane)
     await place.store.rest(UNKNOWN_LANE)

@@ -14,11 +14,15 @@ import asyncpg
 import msgspec
 import pytest
 
+from otcdesk.actions.declare_world import DeclareWorld
 from otcdesk.actions.publish_price import PublishPrice, SwitchFeed
+from otcdesk.actions.record_execution import RecordExecution
 from otcdesk.actions.record_leg import RecordLeg
 from otcdesk.actions.steer_sandbox import SetClock, SetDebitSettlement, SetFault
+from otcdesk.actions.switch_trading import SetParty, SwitchTrading
 from otcdesk.clock import SystemClock
 from otcdesk.domain.registry import KIND_NAMED, KINDS, Kind, pack_key
+from otcdesk.domain.world import declaration_of, parse_world
 from otcdesk.engine import chain
 from otcdesk.engine.store import Batch, Encoded
 from otcdesk.storage.verify import (
@@ -34,6 +38,7 @@ from otcdesk.storage.verify import (
 )
 from otcdesk.storage.verify_findings import unpack_key
 from otcdesk.storage.verify_lane import LaneReplay, newest
+from tests.support.brokerage import OFFERS_WORLD, P, V, quoting
 from tests.support.clocks import new_seed
 from tests.support.desk import AUDIT_KEY, A, Lane, make_engine
 from tests.support.populated import Story, populated
@@ -91,6 +96,8 @@ async def test_everything_happened(fresh_dsn: str) -> None:
         *(f"buy {state}" for state in ("quoted", "requoted", "expired", "cancelled", "debit_pending")),
         *(f"buy {state}" for state in ("pending_approval", "paying", "completed", "rejected", "failed")),
         *(f"sell {state}" for state in ("collecting", "paying", "returning", "completed", "failed")),
+        *(f"buy {state}" for state in ("created", "in_progress", "finished")),
+        "sell finished",
     }
 
 
@@ -214,7 +221,14 @@ async def test_rows_that_swapped_their_contents_are_seen_and_named(fresh_dsn: st
                     f"select count(distinct ({content})) from {table} where ctid in ('{one_place}', '{other_place}')"
                 )
                 if contents == 1:  # a lane has one row of some kinds, and of others two that are alike
-                    assert table in {"conversion_terms", "lane_clocks", "faults", "spreads"}
+                    assert table in {
+                        "conversion_terms",
+                        "lane_clocks",
+                        "faults",
+                        "spreads",
+                        "brokerage_terms",
+                        "notices",
+                    }
                     continue
                 await tampering.connection.execute(
                     f"update {table} as t set ({content}) = (select {content} from {table} as o where o.ctid ="
@@ -252,7 +266,7 @@ async def test_rows_restored_to_an_older_version_are_seen_and_named(fresh_dsn: s
             for (key,) in moved:
                 assert names(report, table, key), (table, key, report)
             restored += len(moved)
-    assert restored >= 8
+    assert restored >= 20
     assert (await tampering.verify()).sound
     await tampering.connection.close()
 
@@ -263,11 +277,30 @@ async def _move_every_changing_row(story: Story, connection: asyncpg.Connection)
     await story.tell(SwitchFeed(source_asset="EUR", destination_asset="USDC", up=True))
     paying = await story.approve(await story.confirm(await story.buy()))
     waiting = await connection.fetch(
-        "select id, rail_reference from orders where waits_for is not null and id <> $1", paying.id
+        "select id, rail_reference from orders where waits_for <> 'venue' and id <> $1", paying.id
     )
     for order_id, reference in waiting:
         assert (await story.tell(RecordLeg(order_id=order_id, reference=reference, outcome="done"))).applied
     await story.tell(SetDebitSettlement(after_ms=5))
+    for order_id, reference in await connection.fetch(
+        "select id, rail_reference from orders where waits_for = 'venue' and lane = $1", story.lane
+    ):
+        executed = RecordExecution(order_id=order_id, reference=reference, outcome="done", price=Decimal(50_000))
+        assert (await story.tell(executed)).applied
+    await story.tell(quoting("buy", "6.00"), P)
+    await story.tell(SwitchTrading(asset="BTC", dividend_pending=True))
+    await story.tell(SetParty(party_id=V, status="active", level_id=None, tax_bps=None))
+    changed = OFFERS_WORLD
+    for name, value, other in (
+        ("validity_seconds", "60", "61"),
+        ("margin_bps", "50", "51"),
+        ("broker_cost", '"0.25"', '"0.26"'),
+        ("title", '"General terms"', '"Terms"'),
+        ("revenue_share_bps", "2000", "1999"),
+    ):
+        assert f"{name} = {value}" in changed
+        changed = changed.replace(f"{name} = {value}", f"{name} = {other}")
+    await story.tell(DeclareWorld(declaration=declaration_of(parse_world(changed))))
 
 
 async def test_a_tail_that_was_cut_is_seen(fresh_dsn: str) -> None:

@@ -2,17 +2,31 @@
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal, InvalidOperation
 from uuid import UUID, uuid4
 
+import jsonschema_rs
 import msgspec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from otcdesk.domain.conversions import MACHINES, event_name, moved
-from otcdesk.domain.event_types import BALANCE_UPDATED, ORDER_MOVES, WEBHOOK_TEST, EventType, Occurrence
+from otcdesk.domain.assets import ListedAsset
+from otcdesk.domain.brokerage import ACCEPT, BROKERAGE, BY_ASSET, FAIL, FINISH, FirmQuote, Listing
+from otcdesk.domain.conversions import CONFIRM, CONVERSIONS, MACHINES, moved
+from otcdesk.domain.event_types import (
+    BALANCE_UPDATED,
+    ORDER_MOVES,
+    WEBHOOK_TEST,
+    BrokerageFacts,
+    EventType,
+    Occurrence,
+    product_of,
+)
 from otcdesk.domain.ledger import Account
-from otcdesk.domain.orders import Order
+from otcdesk.domain.orders import BUY, Order
 from otcdesk.webhooks.envelope import Captured, CheckingKey, Envelope, KeyKind, Sending, SignatureInvalid, SigningKey
 from otcdesk.webhooks.key_pairs import new_key, public_text
+from tests.support import brokerage
+from tests.support.brokerage import brokerage_desk
 from tests.support.conversions import quoted
 from tests.support.desk import FA1, A
 from tests.support.pure import PureDesk
@@ -34,11 +48,14 @@ def checking(key: SigningKey, *, named: bool = True) -> CheckingKey:
     return CheckingKey(kind=key.kind, content=content, id=str(key.id) if named else "")
 
 
-def sending(body: bytes, *keys: SigningKey, at: datetime | None = None, url: str = URL) -> Sending:
+def sending(
+    body: bytes, *keys: SigningKey, at: datetime | None = None, url: str = URL, event_type: str = "a.type"
+) -> Sending:
     """Return an attempt to send a body."""
     return Sending(
         subscription_id=uuid4(),
         event_id=f"evt_{uuid4().hex}2",
+        event_type=event_type,
         url=url,
         body=body,
         sent_at=at or datetime.now(UTC),
@@ -90,6 +107,24 @@ def flipped(text: str) -> str:
     return text[:end] + other + text[end + 1 :]
 
 
+def assert_as_documented(envelope: Envelope, event_type: str, body: bytes) -> None:
+    """Fail unless a body has the fields that are said to be in it, no others, and each looks as it is said to."""
+    shape = envelope.messages[event_type].shape
+    assert msgspec.json.encode(msgspec.json.decode(body, type=shape)) == body
+    (schema,), components = msgspec.json.schema_components([shape], ref_template="#/$defs/{name}")
+    strict = {name: {**component, "additionalProperties": False} for name, component in components.items()}
+    jsonschema_rs.Draft202012Validator(
+        {**schema, "$defs": strict}, validate_formats=True, formats={"decimal": _is_decimal}
+    ).validate(msgspec.json.decode(body))
+
+
+def _is_decimal(text: str) -> bool:
+    try:
+        return Decimal(text).is_finite() and "E" not in text.upper()
+    except InvalidOperation:
+        return False
+
+
 # -- what happens ----------------------------------------------------------------------------------------------------
 
 
@@ -100,10 +135,46 @@ def story(side: str, *events: str) -> list[Occurrence]:
     before: tuple[tuple[EventType, str], ...] = ()
     for event in events:
         order = moved(order, event, order.updated_at + timedelta(minutes=1))
-        kind = ORDER_MOVES[event_name(event), order.state]
+        kind = ORDER_MOVES[CONVERSIONS.event_name(event), order.state]
         told.append(of_order(order, kind, before))
         before = (*before, (kind, order.state))
     return told
+
+
+def brokerage_story(side: str = BUY, reason: str | None = None) -> list[Occurrence]:
+    """Return what is told of a quote that U accepts under ext-1, and that is carried out, or is not for a reason."""
+    desk = brokerage_desk()
+    order = brokerage.quoted(desk, side, "0.01", BY_ASSET).order
+    orders = []
+    desk.clock.advance(seconds=10)
+    brokerage.accepted(desk, order)
+    orders.append(desk.get(Order, order.id))
+    desk.clock.advance(seconds=10)
+    desk.act(brokerage.done(orders[0]) if reason is None else brokerage.refused(orders[0], reason), caller="venue")
+    orders.append(desk.get(Order, order.id))
+    quote = desk.get(FirmQuote, order.id)
+    facts = BrokerageFacts(
+        quote=quote,
+        external_id="ext-1",
+        listings=[desk.get(Listing, code) for code in (quote.asset, quote.fiat)],
+        scales={code: desk.get(ListedAsset, code).scale for code in (quote.asset, quote.fiat)},
+    )
+    moves = (ACCEPT, FINISH if reason is None else FAIL)
+    kinds = [ORDER_MOVES[BROKERAGE.event_name(move), one.state] for move, one in zip(moves, orders, strict=True)]
+    return [
+        msgspec.structs.replace(of_order(one, kind), brokerage=facts) for one, kind in zip(orders, kinds, strict=True)
+    ]
+
+
+def every_move() -> list[Occurrence]:
+    """Return every move that orders of any product make, each for itself."""
+    examples = {CONVERSIONS.product: story(BUY, CONFIRM)[0], BROKERAGE.product: brokerage_story()[0]}
+    return [_as(examples[product_of(kind)], kind, state) for (_, state), kind in ORDER_MOVES.items()]
+
+
+def _as(occurrence: Occurrence, kind: EventType, state: str) -> Occurrence:
+    assert occurrence.order is not None
+    return msgspec.structs.replace(occurrence, type=kind, order=occurrence.order.with_(state=state))
 
 
 def of_order(order: Order, kind: EventType, before: tuple[tuple[EventType, str], ...] = ()) -> Occurrence:

@@ -41,6 +41,8 @@ _TYPES: dict[str, Any] = {
     "timestamptz": datetime,
     "boolean": bool,
     "bytea": bytes,
+    "uuid[]": list[UUID],
+    "text[]": list[str],
 }
 
 _TABLE = re.compile(r"^create table (\w+) \(\n(.*?)^\)", re.MULTILINE | re.DOTALL)
@@ -133,12 +135,18 @@ def _fits(name: str) -> Check:
 
 
 def _condition(sql: str, names: tuple[str, ...]) -> Check:
-    """Make a check of its SQL, as far as the migrations go: comparisons, `in`, `between` and `is null`."""
+    """Make a check of its SQL, as far as the migrations go: comparisons, `in`, `between` and `is null`.
+
+    What is not known to be false passes: a comparison with a null.
+    """
     text = re.sub(r"(\w+) between (\d+) and (\d+)", r"\2 <= \1 <= \3", sql)
     text = text.replace(" = ", " == ").replace("<>", "!=").replace("is null", "is None")
     text = re.sub(rf"('[^']*')|\b({'|'.join(names)})\b", lambda found: found[1] or f"row.{found[2]}", text)
     check: Check = eval(f"lambda row: {text}", {"__builtins__": {}})  # noqa: S307  (the migrations are our own)
-    return check
+    if "is None" in text:
+        return check
+    compared = [name for name in names if f"row.{name}" in text]
+    return lambda row: any(getattr(row, name) is None for name in compared) or check(row)
 
 
 class _Lane:

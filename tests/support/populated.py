@@ -11,18 +11,28 @@ import pytest
 from otcdesk.actions.approve_conversion import ApproveConversion
 from otcdesk.actions.cancel_conversion import CancelConversion
 from otcdesk.actions.confirm_conversion import ConfirmConversion
+from otcdesk.actions.declare_world import DeclareWorld
 from otcdesk.actions.move_value import Adjust, Deposit, Withdraw
 from otcdesk.actions.publish_price import PublishPrice, SetPrice, SwitchFeed
 from otcdesk.actions.quote_conversion import QuoteBuy, QuoteSell
 from otcdesk.actions.record_due import RecordDue
 from otcdesk.actions.record_leg import RecordLeg
+from otcdesk.actions.record_notice import RecordNotice
+from otcdesk.actions.register_party import AcceptAgreements, RegisterParty
 from otcdesk.actions.requote_conversion import RequoteConversion
 from otcdesk.actions.steer_sandbox import SetClock, SetDebitSettlement, SetFault
+from otcdesk.actions.switch_trading import SetParty, SwitchTrading
 from otcdesk.actions.unwind_conversion import RejectConversion, SettleDebit
 from otcdesk.domain.commands import Command
 from otcdesk.domain.orders import BUY, SELL, Order
+from otcdesk.domain.parties import Party
+from otcdesk.domain.world import declaration_of, parse_world
+from otcdesk.domain.world_brokerage import agreement_id
 from otcdesk.engine.engine import Engine
 from otcdesk.errors import Refusal
+from tests.support.brokerage import OFFERS_WORLD, TENANT_OF, P, Q, U, V, W, accepting, quoting
+from tests.support.brokerage import done as executed
+from tests.support.brokerage import refused as turned_down
 from tests.support.clocks import SteeredClock
 from tests.support.desk import FA1, FB1, WA1, WB1, A, B, Lane, make_engine, new_lane, submit
 
@@ -89,6 +99,7 @@ async def populated(dsn: str) -> Lane:
         await _buys(story)
         await _sells(story)
         await _ends_without_money(story, clock)
+        await brokered(story, clock)
         await _steering(story, clock)
         await asyncio.gather(*[story.buy(owner_id) for owner_id in (A, B) * 4])
     return lane
@@ -150,6 +161,50 @@ async def _ends_without_money(story: Story, clock: SteeredClock) -> None:
         await story.tell(ConfirmConversion(order_id=late.id, side=BUY), A, str(uuid4()))
     assert (await story.tell(RecordDue(order_ids=[late.id, forgotten.id]))).recorded == 2
     await story.tell(RequoteConversion(order_id=forgotten.id))
+
+
+async def brokered(story: Story, clock: SteeredClock) -> None:
+    """Let everything happen once that happens to quotes, to parties and beside them."""
+    await story.tell(DeclareWorld(declaration=declaration_of(parse_world(OFFERS_WORLD))))
+    party: Party = (await story.tell(RegisterParty(external_id="Late"), P)).party
+    await story.tell(AcceptAgreements(party_id=party.id, agreement_ids=(agreement_id("general-1"),)), P)
+    bought, sold, refused, waiting = [
+        (await story.tell(quoting(*asked, party_id=who), TENANT_OF.get(who, P))).order
+        for who, asked in (
+            (W, ("buy", "40.00")),
+            (U, ("sell", "0.01", "asset")),
+            (V, ("buy", "10.00")),
+            (party.id, ("buy", "100.00")),
+        )
+    ]
+    for order, who in ((bought, W), (sold, U), (refused, V), (waiting, party.id)):
+        command = accepting(order, f"ext of {order.id}", party_id=who)
+        first = await story.tell(command, order.tenant_id, command.external_id)
+        assert await story.tell(command, order.tenant_id, command.external_id) == first
+    for order in (bought, sold):
+        assert (await story.tell(executed(order.with_(rail_reference=f"{order.id}:2")))).order.state == "finished"
+    assert (await story.tell(turned_down(refused.with_(rail_reference=f"{refused.id}:2")))).order.state == "failed"
+    old, unasked = [(await story.tell(quoting("buy", "5.00"), P)).order for _ in range(2)]
+    accepted = await story.tell(accepting(unasked, None, repeats=False), P)
+    assert accepted.state == "in_progress"
+    await story.tell(SwitchTrading(asset="GOLD", sell_enabled=False, dividend_pending=True))
+    await story.tell(SetParty(party_id=V, status="inactive", level_id=None, tax_bps=100))
+    await story.tell(
+        RecordNotice(
+            kind="settlement",
+            reference=str(bought.id),
+            transaction_id="bank-5",
+            direction="debit",
+            fiat="EUR",
+            amount=Decimal("40.00"),
+            balance_after=None,
+            noticed_at=clock.now(),
+        ),
+        Q,
+    )
+    clock.advance(seconds=60)
+    assert (await story.tell(RecordDue(order_ids=[old.id]))).recorded == 1
+    await story.tell(quoting("buy", "5.00"), P)  # stays as it was made
 
 
 async def _steering(story: Story, clock: SteeredClock) -> None:

@@ -14,7 +14,10 @@ from otcdesk.domain.commands import Command, Moment, Reply
 from otcdesk.domain.noun import Noun
 from otcdesk.domain.parties import DESK_ID
 from otcdesk.domain.world import declaration_of, parse_world
+from otcdesk.engine.batch import _decide_keyed
 from otcdesk.engine.books import LaneCache, RowKey, Unread, WorkingSet
+from otcdesk.engine.idempotency import fingerprint
+from otcdesk.engine.queue import Ticket
 from otcdesk.engine.store import Head, Kept, Loaded
 from otcdesk.errors import Code, Refusal
 from tests.support.clocks import SteeredClock
@@ -41,8 +44,9 @@ class PureDesk:
         owner_id: UUID = DESK_ID,
         caller: str = "test",
         arrived_at: datetime | None = None,
+        key: str | None = None,
     ) -> Any:
-        """Carry a command out; a refusal leaves the rows as they were."""
+        """Carry a command out, once for a key; a refusal leaves the rows as they were."""
         moment = Moment(
             now=self.clock.now(),
             arrived_at=arrived_at or self.clock.now(),
@@ -52,28 +56,50 @@ class PureDesk:
         )
         books = WorkingSet(LaneCache(10_000))
         books.take(Loaded(_HEAD, []), set())
-        reply = self._decided(command, books, moment)
+        reply = self._decided(command, books, moment, key)
         books.keep()
         for row, was in books.changes():
-            key = (type(row), row.key)
-            assert (was is None) == (key not in self.rows)
-            self.rows[key] = row
+            slot = (type(row), row.key)
+            assert (was is None) == (slot not in self.rows)
+            self.rows[slot] = row
         return reply
 
-    def _decided(self, command: Command, books: WorkingSet, moment: Moment) -> Reply:
+    def _decided(self, command: Command, books: WorkingSet, moment: Moment, key: str | None) -> Reply:
+        verb = CATALOGUE[type(command)]
+        ticket = Ticket(
+            command=command,
+            verb=verb,
+            caller=moment.caller,
+            owner_id=moment.owner_id,
+            key=key,
+            fingerprint=fingerprint(command),
+            arrived_at=moment.arrived_at,
+            command_id=moment.command_id,
+            request_id="request",
+            future=None,  # type: ignore[arg-type]  # nobody waits
+        )
         while True:
             try:
-                return CATALOGUE[type(command)].action(command, books, moment)
+                if key is not None:
+                    return _decide_keyed(ticket, books, moment, read_keys=True)
+                return verb.action(command, books, moment)
             except Unread as more:
                 books.restart()
                 known = [Kept(self.rows[key], 1) for key in more.keys if key in self.rows]
                 books.take(Loaded(_HEAD, known), more.keys)
 
-    def refuse(self, command: Command, *, owner_id: UUID = DESK_ID, arrived_at: datetime | None = None) -> Code:
+    def refuse(
+        self,
+        command: Command,
+        *,
+        owner_id: UUID = DESK_ID,
+        arrived_at: datetime | None = None,
+        key: str | None = None,
+    ) -> Code:
         """Carry a command out that must be refused; returns with which code."""
         before = dict(self.rows)
         try:
-            self.act(command, owner_id=owner_id, arrived_at=arrived_at)
+            self.act(command, owner_id=owner_id, arrived_at=arrived_at, key=key)
         except Refusal as refusal:
             assert self.rows == before
             return refusal.code

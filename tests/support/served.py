@@ -88,7 +88,7 @@ def server(new_server: NewServer) -> DeskServer:
 @pytest.fixture(scope="session")
 def impatient(new_server: NewServer) -> DeskServer:
     """Give a second server on the same database that waits neither long for a rail nor for its answer."""
-    return new_server(DESK_APPROVAL_WAIT_MS="50", DESK_RAIL_TIMEOUT_MS="300")
+    return new_server(DESK_APPROVAL_WAIT_MS="50", DESK_RAIL_TIMEOUT_MS="300", DESK_OFFERS_ACCEPT_WAIT_MS="300")
 
 
 @pytest.fixture

@@ -92,6 +92,7 @@ class DeskServer:
             "DESK_RAIL_RETRY_MS": "20",
             "DESK_WORLDS_MAX": "20000",
             "DESK_WEBHOOKS_LOCAL": "true",
+            "DESK_OFFERS_REQUESTS_PER_SECOND": "0",
             "DESK_HANDOVER": "false",  # servers of one home stand for hosts of their own
             **settings,
         }
@@ -194,7 +195,8 @@ def check_answer(response: httpx.Response) -> None:
     if response.request.method == "HEAD":
         assert response.content == b""
     elif response.status_code >= 400:
-        check_error(response.status_code, response.json())
+        checked = check_listed_errors if path.startswith("/offers") else check_error
+        checked(response.status_code, response.json())
 
 
 def check_error(status: int, body: Any) -> None:
@@ -205,6 +207,18 @@ def check_error(status: int, body: Any) -> None:
     assert re.fullmatch(r"[A-Z][A-Z_]+", error["code"])
     assert isinstance(error["message"], str)
     assert error["message"]
+    assert not _INSIDE.search(str(body)), body
+    assert status != 500, body
+
+
+def check_listed_errors(status: int, body: Any) -> None:
+    """Assert the one shape of errors of the offers dialect (offers contract 3.0)."""
+    assert body.keys() == {"errors"}, body
+    for error in body["errors"]:
+        assert error.keys() == {"code", "title"}, body
+        assert re.fullmatch(r"[a-z0-9_.-]+", error["code"], re.IGNORECASE), body
+        assert error["title"]
+    assert body["errors"]
     assert not _INSIDE.search(str(body)), body
     assert status != 500, body
 

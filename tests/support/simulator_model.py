@@ -196,6 +196,8 @@ def step(state: State, asked: Asked) -> tuple[State, Told]:
                 return state, (REFUSED, "KEY_REUSED")
             if policy.replay is Replay.CURRENT and told[0] == "counted":
                 told = (*told[:2], state.counters[told[1]])
+                if isinstance(asked.command, Count) and asked.command.refuse is not None:
+                    told = (REFUSED, asked.command.refuse.name)
             return state, told
     desk = _Desk(state, asked)
     try:

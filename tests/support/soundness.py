@@ -38,7 +38,8 @@ _QUESTIONS = {
         select o.id from orders o join holds h on h.lane = o.lane and h.order_id = o.id
         where o.lane = $1 and h.state = 'open' and o.ended_at is not null""",
     "a completed order and its trade do not match": """
-        select coalesce(o.id, t.order_id) from (select * from orders where lane = $1 and state = 'completed') as o
+        select coalesce(o.id, t.order_id)
+        from (select * from orders where lane = $1 and state in ('completed', 'finished')) as o
         full join (select * from trades where lane = $1) as t on t.order_id = o.id
         where o.id is null or t.order_id is null or o.source_units <> t.source_units
             or o.destination_units <> t.destination_units or o.rate <> t.executed_rate""",

@@ -49,6 +49,12 @@ class Tampering:
             "select conrelid::regclass::text, conname from pg_constraint where contype = 'c' and conrelid > 16384"
         ):
             await connection.execute(f"alter table {table} drop constraint {name}")
+        for (name,) in await connection.fetch(
+            "select indexrelid::regclass::text from pg_index where indisunique and not indisprimary"
+            " and indrelid::regclass::text = any($1::text[])",
+            list(KEYS_OF),
+        ):
+            await connection.execute(f"drop index {name}")
         return tampering
 
     @asynccontextmanager
@@ -110,6 +116,10 @@ class Tampering:
             return str(not before)
         if isinstance(before, UUID):
             return str(UUID(int=before.int ^ 1 << rng.randrange(128)))
+        if isinstance(before, list):
+            texts = [str(one) for one in before]
+            other = rng.choice([texts[:-1] or [str(UUID(int=7))], [*texts, str(UUID(int=7))]])
+            return "{" + ",".join(f'"{text}"' for text in other) + "}"
         if isinstance(before, int):
             return str(before ^ 1 << rng.randrange(10))
         if isinstance(before, bytes):

@@ -106,10 +106,13 @@ def count_one(command: Count, books: Books, moment: Moment) -> Counted:
     return Counted(name=command.name, total=total)
 
 
-def _current(stored: Reply, books: Books) -> Counted:
+def _current(command: Command, stored: Reply, books: Books, moment: Moment) -> Counted:
     assert isinstance(stored, Counted)
     row = books.find(Fault, stored.name)
     assert row is not None
+    assert isinstance(command, Count)
+    if command.refuse is not None:
+        raise Refusal(command.refuse, total=row.delay_ms, at=moment.now.isoformat())
     return Counted(name=stored.name, total=row.delay_ms)
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from otcdesk.actions.cancel_conversion import CancelConversion
 from otcdesk.domain.parties import DESK_ID
+from otcdesk.webhooks.subscriptions import Subscription
 from otcdesk.workers.webhooks import WebhookWorker
 from tests.support.conversions import buying
 from tests.support.desk import A, new_lane, submit
@@ -197,6 +198,78 @@ async def test_who_waits_is_served_whoever_else_has_much(fresh_dsn: str, tmp_pat
         await loops.end()
         counts = Counter(request.path for request in receiver.requests)
         assert max(counts.values()) < 40, "one was told everything before another was told anything"
+
+
+# -- receivers that keep failing -------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def resting(
+    dsn: str, home: Path, receiver: Receiver, **settings: Any
+) -> AsyncIterator[tuple[Hooked, Subscription]]:
+    """Open a desk where 30 messages wait for who is down, which rests already for a second."""
+    receiver.answer = lambda request: 500 if request.path == "/down" else 200
+    wanted = {"standard_retry_seconds": "600,600", "webhooks_in_flight_per_endpoint_max": 1, **settings}
+    async with hooked(dsn, home, **wanted) as desk:
+        down = await desk.subscribed(receiver.url("/down"), event_types=CANCELLED)
+        await cancelled(desk, 30)
+        await desk.worker.work_once()
+        assert len(of(receiver, "/down")) == 5
+        yield desk, down
+
+
+async def seconds_of_attempts(desk: Hooked, receiver: Receiver, seconds: int) -> list[int]:
+    """Let seconds pass one by one; returns in which of them something came to who is down."""
+    told = []
+    for second in range(1, seconds + 1):
+        before = len(of(receiver, "/down"))
+        desk.clock.advance(seconds=1)
+        await desk.worker.work_once()
+        told += [second] * (len(of(receiver, "/down")) - before)
+    return told
+
+
+async def test_who_keeps_failing_rests_whatever_waits_for_it(
+    fresh_dsn: str, tmp_path: Path, receiver: Receiver
+) -> None:
+    async with resting(fresh_dsn, tmp_path, receiver) as (desk, _):
+        assert await seconds_of_attempts(desk, receiver, 130) == [1, 3, 7, 15, 31, 61, 91, 121]
+
+
+async def test_a_rest_is_bounded_by_the_schedule(fresh_dsn: str, tmp_path: Path, receiver: Receiver) -> None:
+    """With the contract's pauses of the offers dialect, the shortest of which is a second."""
+    async with resting(fresh_dsn, tmp_path, receiver, standard_retry_seconds="1,2,4,8") as (desk, _):
+        assert await seconds_of_attempts(desk, receiver, 20) == [*range(1, 21)]
+
+
+async def test_who_rests_is_not_looked_after_and_holds_nobody_up(
+    fresh_dsn: str, tmp_path: Path, receiver: Receiver
+) -> None:
+    async with resting(fresh_dsn, tmp_path, receiver) as (desk, _):
+        assert await desk.webhooks.deliveries.ready() == []
+        await desk.subscribed(receiver.url("/works"), event_types=CANCELLED)
+        await cancelled(desk, 10)
+        await desk.worker.work_once()
+        assert len(of(receiver, "/works")) == 10
+        assert len(of(receiver, "/down")) == 5
+
+
+async def test_a_success_ends_a_rest_also_one_by_hand(fresh_dsn: str, tmp_path: Path, receiver: Receiver) -> None:
+    async with resting(fresh_dsn, tmp_path, receiver) as (desk, down):
+        assert await seconds_of_attempts(desk, receiver, 20) == [1, 3, 7, 15]
+        some = (await desk.deliveries(down))[-1]
+        sent = await desk.webhooks.deliveries.send_now(await desk.now(down), some.id)
+        assert not sent.success, "whoever asks for it need not wait"
+        receiver.answer = 200
+        assert (await desk.webhooks.deliveries.send_now(await desk.now(down), some.id)).success
+        await desk.worker.work_once()
+        states = Counter((row.state, row.attempts) for row in await desk.deliveries(down))
+        assert states == {("succeeded", 1): 20, ("pending", 1): 9, ("succeeded", 2): 1}, (
+            "what failed keeps its schedule"
+        )
+        desk.clock.advance(seconds=600)
+        await desk.worker.work_once()
+        assert {row.state for row in await desk.deliveries(down)} == {"succeeded"}
 
 
 # -- stopping, and recordings that fail ------------------------------------------------------------------------------

@@ -5,23 +5,27 @@ new terms to confirm. Work between approval and completion is no change to it (c
 """
 
 import hmac
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Annotated, Any, Final, Generic, TypeVar
 
 import msgspec
+from msgspec import Meta
 
-from otcdesk.api.conversion_shapes import STATUSES, order_answer
+from otcdesk.api.conversion_shapes import STATUSES, OrderAnswer, order_answer
+from otcdesk.api.wire import TimeText, UuidText
 from otcdesk.clock import iso_milliseconds
 from otcdesk.domain.event_types import BALANCE_UPDATED, CONFIRMED, REQUOTED, WEBHOOK_TEST, Occurrence
-from otcdesk.domain.ledger import Account
+from otcdesk.domain.ledger import ACTIVE, INACTIVE, Account
 from otcdesk.money import print_units
 from otcdesk.webhooks.checking import age, header, keys_of, optional_header, seconds_of, unix_seconds
 from otcdesk.webhooks.envelope import (
     Captured,
     CheckingKey,
     KeyKind,
+    MessageKind,
     Sending,
+    SentHeader,
     SignatureInvalid,
     Told,
     any_2xx,
@@ -53,24 +57,39 @@ EVENT_TYPES: Final = frozenset(
 )
 
 
-class Body(msgspec.Struct, kw_only=True):
-    """What is posted (contract 6.2). `id` is the event's, equal however often and to whomever it is told."""
+_Data = TypeVar("_Data")
 
-    id: str
-    type: str
-    created_at: str
-    data: Any
+
+class Body(msgspec.Struct, Generic[_Data], kw_only=True):
+    """What is posted (contract 6.2)."""
+
+    id: Annotated[str, Meta(description="The event's id, equal however often and to whomever it is sent.")]
+    type: Annotated[str, Meta(description="The event type.")]
+    created_at: Annotated[TimeText, Meta(description="When it happened; milliseconds, UTC.")]
+    data: Annotated[_Data, Meta(description="What it is about.")]
 
 
 class FiatAccount(msgspec.Struct, kw_only=True):
     """A cash account with its balance after an entry, a number (contract section 8, neighbouring facts)."""
 
-    id: str
-    account_name: str
-    currency: str
-    balance: msgspec.Raw
-    status: str
-    iban: str | None
+    id: Annotated[UuidText, Meta(description="The account.")]
+    account_name: Annotated[str, Meta(description="What its owner calls it; empty without a name.")]
+    currency: Annotated[str, Meta(description="Which currency it holds.")]
+    balance: Annotated[
+        msgspec.Raw,
+        Meta(
+            description="What is on it, an exact number with all decimals of the currency; may be negative.",
+            extra_json_schema={"type": "number"},
+        ),
+    ]
+    status: Annotated[str, Meta(description="Whether it may be used.", extra_json_schema={"enum": [ACTIVE, INACTIVE]})]
+    iban: Annotated[str | None, Meta(description="Its IBAN; null without one.")]
+
+
+class TestMessage(msgspec.Struct, kw_only=True):
+    """What a test says."""
+
+    message: Annotated[str, Meta(description="A sentence for people: that it is a test.")]
 
 
 class ExchangesCallbacks:
@@ -81,6 +100,20 @@ class ExchangesCallbacks:
     own_keys = True
     event_types = EVENT_TYPES
     balance_types = frozenset({BALANCE})
+    messages: Mapping[str, MessageKind] = {
+        ORDER_CREATED: MessageKind(Body[OrderAnswer], "The customer confirmed its order for the first time."),
+        ORDER_UPDATED: MessageKind(
+            Body[OrderAnswer], "An order that was confirmed has another status, or new terms to confirm."
+        ),
+        BALANCE: MessageKind(Body[FiatAccount], "An entry changed the balance of a cash account."),
+        TEST: MessageKind(Body[TestMessage], "Somebody asked for it; nothing happened."),
+    }
+    sent_headers: tuple[SentHeader, ...] = (
+        SentHeader(WEBHOOK_ID, "The webhook that it is sent to."),
+        SentHeader(TIMESTAMP, "When this attempt was made; Unix seconds."),
+        SentHeader(SIGNATURE, "`sha256=` and the HMAC in hexadecimal, over `timestamp.body` with the secret as shown."),
+        SentHeader(SIGNATURE_PREVIOUS, "The same with the secret before, after a rotation.", always=False),
+    )
     received = any_2xx()
     test_type = TEST
 
@@ -136,7 +169,7 @@ def _said(occurrence: Occurrence) -> tuple[str, Any] | None:
     if occurrence.type == BALANCE_UPDATED and occurrence.account is not None:
         return BALANCE, _fiat_account(occurrence.account, occurrence.asset_scale)
     if occurrence.type == WEBHOOK_TEST and occurrence.detail is not None:
-        return TEST, {"message": occurrence.detail["message"]}
+        return TEST, TestMessage(message=occurrence.detail["message"])
     return None
 
 

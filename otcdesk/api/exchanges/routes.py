@@ -11,12 +11,13 @@ from otcdesk.actions.quote_conversion import QuoteBuy, QuoteSell
 from otcdesk.api import conversion_shapes as conversions
 from otcdesk.api.dialect import Call, Dialect, Reply, Route
 from otcdesk.api.exchanges import shapes, webhook_routes
+from otcdesk.api.exchanges.callbacks import ExchangesCallbacks
 from otcdesk.api.exchanges.errors import REPLIES
 from otcdesk.api.exchanges.webhook_routes import READ, WRITE
 from otcdesk.api.http import Answer, Request, check_content_type
 from otcdesk.api.wire import PageQuery, error_body, page_of, paged, uuid_of
 from otcdesk.desk import OrderPage
-from otcdesk.domain.conversions import ConversionTerms
+from otcdesk.domain.conversions import PRODUCT, ConversionTerms
 from otcdesk.domain.ledger import ACTIVE, CASH, CUSTODY, Account
 from otcdesk.errors import Code, Refusal
 from otcdesk.rails.protocols import RailUnavailable, RailUnknown
@@ -91,9 +92,8 @@ async def confirm(call: Call) -> shapes.OrderStatusAnswer:
 async def list_orders(call: Call) -> Answer:
     """List the caller's orders, newest first."""
     page = page_of(call.request.query)
-    found = await call.desk.reads.row(
-        "orders", "page_of_tenant", OrderPage, call.caller.lane, call.caller.owner_id, page.limit, page.offset
-    )
+    whose = (call.caller.lane, call.caller.owner_id, PRODUCT)
+    found = await call.desk.reads.row("orders", "page_of_tenant", OrderPage, *whose, page.limit, page.offset)
     found = found or OrderPage([])
     rows = [conversions.order_answer(order) for order in call.desk.orders_now(found)]
     return Answer(200, paged(rows, page, found.total))
@@ -101,10 +101,11 @@ async def list_orders(call: Call) -> Answer:
 
 async def read_order(call: Call) -> conversions.OrderAnswer:
     """Show one order of the caller."""
-    order = await call.desk.order(call.caller.lane, call.path_id("id", Code.ORDER_NOT_FOUND))
-    if order is None or order.tenant_id != call.caller.owner_id:
-        raise Refusal(Code.ORDER_NOT_FOUND)
-    return conversions.order_answer(order)
+    which = (call.path_id("id", Code.ORDER_NOT_FOUND), call.caller.owner_id, PRODUCT)
+    found = await call.desk.reads.row("orders", "order_of", OrderPage, call.caller.lane, *which)
+    for order in call.desk.orders_now(found or OrderPage([])):
+        return conversions.order_answer(order)
+    raise Refusal(Code.ORDER_NOT_FOUND)
 
 
 async def cancel(call: Call) -> shapes.OrderStatusAnswer:
@@ -254,6 +255,7 @@ class ExchangesDialect(Dialect):
     title = "OTC exchanges (EUR <-> USDC)"
     routes = ROUTES
     replies = REPLIES
+    callbacks = ExchangesCallbacks()
 
     def find_version(self, request: Request) -> None:
         """Take a version segment off the front of the path; it beats the header (contract 2.5)."""

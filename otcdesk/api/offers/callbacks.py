@@ -2,13 +2,14 @@
 
 What is told is the table at the end: a product adds its rows there. The contract's header table is lost, so the
 signature covers what a receiver can rebuild behind a proxy that ends TLS: method, authority, path, query, the digest of
-the body and its type; and the event's id, in a header of ours, by which a receiver knows a message that it has already.
+the body and its type; and two headers of ours: the event's id, by which a receiver knows a message that it has already,
+and the event type, which a body need not name: so one URL can serve for all types (contract section 7).
 """
 
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Annotated, Any, Final, Generic, TypeVar
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
@@ -24,14 +25,21 @@ from http_message_signatures import (
     VerifyResult,
 )
 from http_message_signatures.algorithms import ECDSA_P256_SHA256
+from msgspec import Meta
 
-from otcdesk.domain.event_types import WEBHOOK_TEST, Occurrence
+from otcdesk.api.offers.listings import LaneListings, Listed
+from otcdesk.api.offers.shapes import Brokered, timestamp
+from otcdesk.api.offers.trade_shapes import TradeRow, trade_row
+from otcdesk.api.wire import TimeText
+from otcdesk.domain.event_types import BROKERAGE_FINISHED, WEBHOOK_TEST, Occurrence
 from otcdesk.webhooks.checking import age, header, keys_of
 from otcdesk.webhooks.envelope import (
     Captured,
     CheckingKey,
     KeyKind,
+    MessageKind,
     Sending,
+    SentHeader,
     SignatureInvalid,
     SigningKey,
     Told,
@@ -40,12 +48,16 @@ from otcdesk.webhooks.envelope import (
 from otcdesk.webhooks.key_pairs import ecdsa_private, ecdsa_public
 
 EVENT_ID: Final = "Webhook-Event-Id"
+EVENT_TYPE: Final = "Webhook-Event-Type"
 CONTENT_DIGEST: Final = "Content-Digest"
 SIGNATURE: Final = "Signature"
 SIGNATURE_INPUT: Final = "Signature-Input"
 
 #: What a signature covers; the digest is added by who knows the body.
-COVERED: Final = ("@method", "@authority", "@path", "@query", "content-type", "content-digest", "webhook-event-id")
+COVERED: Final = (
+    *("@method", "@authority", "@path", "@query"),
+    *("content-type", "content-digest", "webhook-event-id", "webhook-event-type"),
+)
 
 #: What the signature is for (RFC 9421 section 2.3, `tag`), so that it counts for nothing else.
 TAG: Final = "otcdesk-offers-webhook"
@@ -53,25 +65,29 @@ TAG: Final = "otcdesk-offers-webhook"
 #: The pair in use signs under the first label, the one that it replaces under the second.
 _LABELS: Final = ("sig1", "sig2")
 
-#: Ours: the contract has no test message.
+#: Ours: the contract has no test message, and no event of a finished trade.
 TEST: Final = "webhook.test"
+USER_TRADE: Final = "user.trade"
 
 _KIND: Final = KeyKind.ECDSA_P256
 _ALGORITHM: Final = ECDSA(SHA256())
 
 
-class Body(msgspec.Struct):
+_Params = TypeVar("_Params")
+
+
+class Body(msgspec.Struct, Generic[_Params]):
     """What is posted: everything under one name (contract section 7)."""
 
-    params: Any
+    params: Annotated[_Params, Meta(description="What happened.")]
 
 
 class TestParams(msgspec.Struct):
-    """A test message."""
+    """What a test says."""
 
-    event: str
-    message: str
-    timestamp: str
+    event: Annotated[str, Meta(description="The event type.")]
+    message: Annotated[str, Meta(description="A sentence for people: that it is a test.")]
+    timestamp: Annotated[TimeText, Meta(description="When it was asked for; whole seconds.")]
 
 
 class OffersCallbacks:
@@ -88,10 +104,21 @@ class OffersCallbacks:
         {
             *("user.update", "user.corporate-action"),
             *("user.non-user-initiated-tx", "user.non-user-initiated-tx-v2"),
-            *("partner.top-up-request", "partner.send-money", "user.trade"),
+            *("partner.top-up-request", "partner.send-money", USER_TRADE),
         }
     )
     balance_types: frozenset[str] = frozenset()
+    messages: Mapping[str, MessageKind] = {
+        USER_TRADE: MessageKind(Body[TradeRow], "A user's trade is finished (ours)."),
+        TEST: MessageKind(Body[TestParams], "Somebody asked for it; nothing happened."),
+    }
+    sent_headers: tuple[SentHeader, ...] = (
+        SentHeader(EVENT_ID, "The event's id, equal however often it is sent."),
+        SentHeader(EVENT_TYPE, "The event type."),
+        SentHeader(CONTENT_DIGEST, "`sha-256` of the body (RFC 9530)."),
+        SentHeader(SIGNATURE_INPUT, "What is signed, when and with which key (RFC 9421); a second label for a second."),
+        SentHeader(SIGNATURE, "The signature under each label."),
+    )
     received = frozenset({200, 201, 202, 204})
     test_type = TEST
 
@@ -108,6 +135,7 @@ class OffersCallbacks:
         sent = {
             "Content-Type": "application/json",
             EVENT_ID: sending.event_id,
+            EVENT_TYPE: sending.event_type,
             CONTENT_DIGEST: ContentDigest.create(sending.body),
         }
         signed = [_signed(label, key, sending, sent) for label, key in zip(_LABELS, sending.keys, strict=False)]
@@ -120,7 +148,7 @@ class OffersCallbacks:
     def check(self, captured: Captured, keys: Sequence[CheckingKey], now: datetime) -> str:
         """Return a sentence that says what was proved; raises SignatureInvalid."""
         given = keys_of(keys, _KIND, "the desk's public key (PEM)")
-        for name in (SIGNATURE_INPUT, SIGNATURE, CONTENT_DIGEST, EVENT_ID, "Content-Type"):
+        for name in (SIGNATURE_INPUT, SIGNATURE, CONTENT_DIGEST, EVENT_ID, EVENT_TYPE, "Content-Type"):
             header(captured, name)
         if not captured.url.isascii():  # its host is a header that anybody can fill with any bytes
             raise SignatureInvalid("The address that it was posted to is not ASCII.")
@@ -209,13 +237,21 @@ def _verified(captured: Captured, keys: Sequence[CheckingKey]) -> VerifyResult:
 
 def _test_params(occurrence: Occurrence) -> TestParams:
     said = (occurrence.detail or {}).get("message", "")
-    return TestParams(event=TEST, message=said, timestamp=_timestamp(occurrence.happened_at))
+    return TestParams(event=TEST, message=said, timestamp=timestamp(occurrence.happened_at))
 
 
-def _timestamp(moment: datetime) -> str:
-    """Write a time as the contract does: whole seconds and an offset (section 3.0)."""
-    return moment.isoformat(timespec="seconds")
+def _trade_params(occurrence: Occurrence) -> TradeRow:
+    """Return the trade as v1's search shows it (contract 7)."""
+    order, facts = occurrence.order, occurrence.brokerage
+    if order is None or facts is None:
+        raise AssertionError(f"{occurrence.id} is not about a trade")
+    listed = [Listed(listing=one, scale=facts.scales[one.code]) for one in facts.listings]
+    found = Brokered(order=order, quote=facts.quote, external_id=facts.external_id)
+    return trade_row(found, LaneListings(listed))
 
 
 #: What is told, by the name in the catalogue of events: the type on the wire, and what makes its `params`.
-_TELLS: Final[Mapping[str, tuple[str, Callable[[Occurrence], Any]]]] = {WEBHOOK_TEST.name: (TEST, _test_params)}
+_TELLS: Final[Mapping[str, tuple[str, Callable[[Occurrence], Any]]]] = {
+    WEBHOOK_TEST.name: (TEST, _test_params),
+    BROKERAGE_FINISHED.name: (USER_TRADE, _trade_params),
+}

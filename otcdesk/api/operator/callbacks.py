@@ -6,17 +6,31 @@ changes of it, and what the version fixed; nothing that is the desk's alone, as 
 
 import hmac
 from base64 import b64decode, b64encode
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Generic, Literal, TypeVar
 
 import msgspec
 from cryptography.exceptions import InvalidSignature
+from msgspec import Meta
 
+from otcdesk.api import brokerage_shapes
 from otcdesk.api import conversion_shapes as conversions
+from otcdesk.api.wire import DecimalText, TimeText, UuidText
 from otcdesk.clock import iso_milliseconds
-from otcdesk.domain.event_types import BALANCE_UPDATED, CATALOGUE, WEBHOOK_TEST, Occurrence
-from otcdesk.domain.ledger import Account
+from otcdesk.domain.brokerage import FAILED
+from otcdesk.domain.brokerage import PRODUCT as BROKERAGE
+from otcdesk.domain.conversions import PRODUCT as CONVERSION
+from otcdesk.domain.event_types import (
+    BALANCE_UPDATED,
+    CATALOGUE,
+    WEBHOOK_TEST,
+    EventType,
+    Occurrence,
+    Subject,
+    product_of,
+)
+from otcdesk.domain.ledger import ACTIVE, INACTIVE, Account
 from otcdesk.domain.orders import Order
 from otcdesk.money import print_units
 from otcdesk.webhooks.checking import age, header, seconds_of, unix_seconds
@@ -24,7 +38,9 @@ from otcdesk.webhooks.envelope import (
     Captured,
     CheckingKey,
     KeyKind,
+    MessageKind,
     Sending,
+    SentHeader,
     SignatureInvalid,
     SigningKey,
     Told,
@@ -41,38 +57,86 @@ _SYMMETRIC: Final = "v1"
 _ASYMMETRIC: Final = "v1a"
 
 
-class Body(msgspec.Struct, kw_only=True):
+_Data = TypeVar("_Data")
+
+
+class Body(msgspec.Struct, Generic[_Data], kw_only=True):
     """What is posted: a type of the catalogue, when it happened, and what it is about."""
 
-    type: str
-    timestamp: str
-    data: Any
+    type: Annotated[str, Meta(description="The event type.")]
+    timestamp: Annotated[TimeText, Meta(description="When it happened; milliseconds, UTC.")]
+    data: Annotated[_Data, Meta(description="What it is about.")]
 
 
 class ToldOrder(conversions.OrderAnswer, kw_only=True):
     """The customer's order object, and whose it is, where the machine stands, and its version."""
 
-    side: Literal["buy", "sell"]
-    customerId: str  # noqa: N815  (wire name)
-    product: str
-    desk_state: str = msgspec.field(name="deskState")
-    version: int
-    sourceAccountId: str  # noqa: N815
-    destinationAccountId: str  # noqa: N815
-    updatedAt: str  # noqa: N815
+    side: Annotated[Literal["buy", "sell"], Meta(description="Whether the customer buys or sells the token.")]
+    customerId: Annotated[UuidText, Meta(description="Whose it is: a tenant.")]  # noqa: N815  (wire name)
+    product: Annotated[str, Meta(description="What kind of order it is.")]
+    desk_state: Annotated[
+        str,
+        Meta(
+            description="Where the desk's work on it stands; finer than the status.",
+            extra_json_schema={"enum": list(conversions.STATUSES)},
+        ),
+    ] = msgspec.field(name="deskState")
+    version: Annotated[int, Meta(description="Rises with everything that happens to the order: the highest is newest.")]
+    sourceAccountId: Annotated[UuidText, Meta(description="What it takes from.")]  # noqa: N815
+    destinationAccountId: Annotated[UuidText, Meta(description="What it pays to.")]  # noqa: N815
+    updatedAt: Annotated[TimeText, Meta(description="When this happened to it; milliseconds, UTC.")]  # noqa: N815
+
+
+class ToldBrokerage(brokerage_shapes.QuoteAnswer, kw_only=True):
+    """A brokerage order with its quote, where it stands, and why it failed."""
+
+    id: Annotated[UuidText, Meta(description="The order.")]
+    status: Annotated[brokerage_shapes.Status, Meta(description="Where it stands.")]
+    side: Annotated[Literal["buy", "sell"], Meta(description="Whether the user buys or sells the asset.")]
+    customerId: Annotated[UuidText, Meta(description="Whose it is: a tenant.")]  # noqa: N815  (wire name)
+    product: Annotated[str, Meta(description="What kind of order it is.")]
+    version: Annotated[int, Meta(description="Rises with everything that happens to the order: the highest is newest.")]
+    externalId: Annotated[str | None, Meta(description="The tenant's own id for it; null before it is accepted.")]  # noqa: N815
+    reason: Annotated[str | None, Meta(description="Why it failed; else null.")]
+    createdAt: Annotated[TimeText, Meta(description="When it was quoted; milliseconds, UTC.")]  # noqa: N815
+    expiresAt: Annotated[TimeText, Meta(description="Until when it could be accepted; milliseconds, UTC.")]  # noqa: N815
+    updatedAt: Annotated[TimeText, Meta(description="When this happened to it; milliseconds, UTC.")]  # noqa: N815
 
 
 class ToldAccount(msgspec.Struct, kw_only=True):
     """A cash account with its balance after the entry that `version` counts."""
 
-    id: str
-    customerId: str  # noqa: N815
-    asset: str
-    label: str | None
-    status: str
-    address: str | None
-    balance: str
-    version: int
+    id: Annotated[UuidText, Meta(description="The account.")]
+    customerId: Annotated[UuidText, Meta(description="Whose it is: a tenant.")]  # noqa: N815  (wire name)
+    asset: Annotated[str, Meta(description="Which currency it holds.")]
+    label: Annotated[str | None, Meta(description="What its owner calls it; null without a name.")]
+    status: Annotated[str, Meta(description="Whether it may be used.", extra_json_schema={"enum": [ACTIVE, INACTIVE]})]
+    address: Annotated[str | None, Meta(description="Its IBAN; null without one.")]
+    balance: Annotated[DecimalText, Meta(description="What is on it, with all decimals of the asset; may be negative.")]
+    version: Annotated[int, Meta(description="Counts the account's entries: the highest is newest.")]
+
+
+class ToldWebhook(msgspec.Struct, kw_only=True):
+    """A webhook, and what the desk has to say of it."""
+
+    webhookId: Annotated[UuidText, Meta(description="The webhook.")]  # noqa: N815
+    url: Annotated[str, Meta(description="Where it is posted to.", extra_json_schema={"format": "uri"})]
+    message: Annotated[str, Meta(description="A sentence for people: why it was switched off, or that it is a test.")]
+
+
+#: What is posted of each kind of subject but orders, and of the orders of each product.
+_SHAPES: Final[Mapping[Subject, type[msgspec.Struct]]] = {
+    Subject.ACCOUNT: Body[ToldAccount],
+    Subject.SUBSCRIPTION: Body[ToldWebhook],
+}
+_ORDER_SHAPES: Final[Mapping[str, type[msgspec.Struct]]] = {
+    CONVERSION: Body[ToldOrder],
+    BROKERAGE: Body[ToldBrokerage],
+}
+
+
+def _shape_of(kind: EventType) -> type[msgspec.Struct]:
+    return _ORDER_SHAPES[product_of(kind)] if kind.subject is Subject.ORDER else _SHAPES[kind.subject]
 
 
 class StandardCallbacks:
@@ -83,6 +147,14 @@ class StandardCallbacks:
     own_keys = True
     event_types = frozenset(CATALOGUE)
     balance_types = frozenset({BALANCE_UPDATED.name})
+    messages: Mapping[str, MessageKind] = {
+        kind.name: MessageKind(_shape_of(kind), kind.meaning) for kind in CATALOGUE.values()
+    }
+    sent_headers: tuple[SentHeader, ...] = (
+        SentHeader(ID, "The event's id, equal however often it is sent."),
+        SentHeader(TIMESTAMP, "When this attempt was made; Unix seconds."),
+        SentHeader(SIGNATURE, "`v1,` or `v1a,` and base64, over id, time and body; one for each key, after a space."),
+    )
     received = any_2xx()
     test_type = WEBHOOK_TEST.name
 
@@ -159,13 +231,13 @@ def _verifies(key: CheckingKey, signature: bytes, content: bytes) -> bool:
 
 def _data(occurrence: Occurrence) -> Any:
     if occurrence.order is not None:
-        return _told_order(occurrence.order)
+        return _TOLD_ORDERS[occurrence.order.product](occurrence, occurrence.order)
     if occurrence.account is not None:
         return _told_account(occurrence.account, occurrence.asset_scale)
-    return occurrence.detail or {}
+    return msgspec.convert(occurrence.detail, ToldWebhook)
 
 
-def _told_order(order: Order) -> ToldOrder:
+def _told_order(occurrence: Occurrence, order: Order) -> ToldOrder:  # noqa: ARG001  (all that is told is the order)
     return ToldOrder(
         **msgspec.structs.asdict(conversions.order_answer(order)),
         side=order.side,  # type: ignore[arg-type]
@@ -177,6 +249,33 @@ def _told_order(order: Order) -> ToldOrder:
         destinationAccountId=str(order.destination_account_id),
         updatedAt=iso_milliseconds(order.updated_at),
     )
+
+
+def _told_brokerage(occurrence: Occurrence, order: Order) -> ToldBrokerage:
+    facts = occurrence.brokerage
+    if facts is None:
+        raise AssertionError(f"order {order.id} has no quote")
+    return ToldBrokerage(
+        **msgspec.structs.asdict(brokerage_shapes.quote_answer(facts.quote, facts.scales)),
+        id=str(order.id),
+        status=brokerage_shapes.STATUSES[order.state],  # type: ignore[arg-type]
+        side=order.side,  # type: ignore[arg-type]
+        customerId=str(order.tenant_id),
+        product=order.product,
+        version=order.version,
+        externalId=facts.external_id,
+        reason=order.reason if order.state == FAILED else None,
+        createdAt=iso_milliseconds(order.created_at),
+        expiresAt=iso_milliseconds(order.expires_at),
+        updatedAt=iso_milliseconds(order.updated_at),
+    )
+
+
+#: How the orders of each product are told.
+_TOLD_ORDERS: Final[Mapping[str, Callable[[Occurrence, Order], msgspec.Struct]]] = {
+    CONVERSION: _told_order,
+    BROKERAGE: _told_brokerage,
+}
 
 
 def _told_account(account: Account, scale: int) -> ToldAccount:

@@ -1,24 +1,34 @@
 """The operator's routes: the orders' queue and unwinding, the desk's own bookings, accounts, prices, and webhooks.
 
+Conversions are acted on under their own path; `/orders` shows orders of every product.
+
 An approval waits a bounded time for the rail. If the rail provably did nothing the answer is 502 and the order is as
 it was; if its outcome is not known in time the answer is the order, still pending.
 """
 
 import re
+from collections.abc import Sequence
 from typing import Any
+from uuid import UUID
+
+import msgspec
 
 from otcdesk.actions.move_value import Adjust, Deposit, Withdraw
 from otcdesk.actions.unwind_conversion import RejectConversion, SettleDebit
 from otcdesk.api.conversion_shapes import STATUSES
 from otcdesk.api.dialect import Call, Dialect, Reply, Route
 from otcdesk.api.http import Answer, Request
-from otcdesk.api.operator import shapes, webhook_routes
+from otcdesk.api.operator import brokerage_routes, order_shapes, shapes, webhook_routes
+from otcdesk.api.operator.callbacks import StandardCallbacks
 from otcdesk.api.operator.errors import REPLIES
 from otcdesk.api.wire import PageQuery, error_body, page_of, paged, uuid_of
 from otcdesk.credentials import OPERATOR_SCOPE
 from otcdesk.desk import OrderPage
 from otcdesk.domain.assets import ListedAsset
+from otcdesk.domain.brokerage import PRODUCT as BROKERAGE
+from otcdesk.domain.brokerage import FirmQuote
 from otcdesk.domain.conversions import PENDING_APPROVAL
+from otcdesk.domain.conversions import PRODUCT as CONVERSION
 from otcdesk.domain.events import Event
 from otcdesk.domain.ledger import Account, Hold
 from otcdesk.domain.orders import Order, Trade
@@ -30,40 +40,69 @@ _KEY = re.compile(_KEY_PATTERN, re.ASCII)
 
 
 async def list_orders(call: Call) -> Answer:
-    """List the orders of all tenants, newest first, perhaps of one status."""
-    page = page_of(call.request.query)
-    states = _states(call.request.query.get("status"))
-    lane = call.caller.lane
-    now = await call.desk.business_time(lane)
-    found = await call.desk.reads.row("orders", "page_of_lane", OrderPage, lane, states, now, page.limit, page.offset)
-    found = found or OrderPage([])
+    """List the conversions of all tenants, newest first, perhaps of one status."""
+    found, page = await _page(call, CONVERSION)
     rows = [shapes.order_answer(order) for order in call.desk.orders_now(found)]
     return Answer(200, paged(rows, page, found.total))
 
 
-def _states(status: str | None) -> list[str] | None:
-    if not status:
-        return None
-    states = [state for state, word in STATUSES.items() if word == status]
-    if not states:
-        raise Refusal(Code.REQUEST_INVALID, f"There is no status {status[:40]!r}.")
-    return states
+async def list_all_orders(call: Call) -> Answer:
+    """List the orders of all tenants and products, newest first, perhaps of one product or status."""
+    found, page = await _page(call, order_shapes.product_of(call.request.query.get("product")))
+    scales, quotes = await _scales(call), await _quotes(call, found.rows)
+    orders = call.desk.orders_now(found)
+    rows = [order_shapes.any_order_answer(order, quotes.get(order.id), scales) for order in orders]
+    return Answer(200, paged(rows, page, found.total))
+
+
+async def _page(call: Call, product: str | None) -> tuple[OrderPage, PageQuery]:
+    page, lane = page_of(call.request.query), call.caller.lane
+    states = order_shapes.states_of(call.request.query.get("status"), product)
+    now = await call.desk.business_time(lane)
+    wanted = (states, now, page.limit, page.offset, product)
+    found = await call.desk.reads.row("orders", "page_of_lane", OrderPage, lane, *wanted)
+    return found or OrderPage([]), page
+
+
+async def _quotes(call: Call, orders: Sequence[Order]) -> dict[UUID, FirmQuote]:
+    ids = [order.id for order in orders if order.product == BROKERAGE]
+    rows = await call.desk.reads.rows("brokerage", "quotes", FirmQuote, call.caller.lane, ids) if ids else []
+    return {row.order_id: row for row in rows}
 
 
 async def read_order(call: Call) -> Any:
-    """Show an order with its audit trail, entries, holds and trade."""
-    lane, order_id = call.caller.lane, call.path_id("id", Code.ORDER_NOT_FOUND)
-    order = await call.desk.order(lane, order_id)
+    """Show a conversion with its audit trail, entries, holds and trade."""
+    order = await _order(call)
+    if order.product != CONVERSION:
+        raise Refusal(Code.ORDER_NOT_FOUND)
+    scales = await _scales(call)
+    return shapes.conversion_detail(order, await _record(call, order, scales))
+
+
+async def read_any_order(call: Call) -> Any:
+    """Show an order of any product with its audit trail, entries, holds and trade."""
+    order, scales = await _order(call), await _scales(call)
+    quote = (await _quotes(call, [order])).get(order.id)
+    answer = order_shapes.any_order_answer(order, quote, scales)
+    return {**msgspec.to_builtins(answer), **await _record(call, order, scales)}
+
+
+async def _order(call: Call) -> Order:
+    order = await call.desk.order(call.caller.lane, call.path_id("id", Code.ORDER_NOT_FOUND))
     if order is None:
         raise Refusal(Code.ORDER_NOT_FOUND)
-    reads = call.desk.reads
-    return shapes.detail_answer(
+    return order
+
+
+async def _record(call: Call, order: Order, scales: dict[str, int]) -> dict[str, Any]:
+    lane, reads = call.caller.lane, call.desk.reads
+    return shapes.record_answer(
         order,
-        await reads.rows("orders", "events", Event, lane, order_id),
-        await reads.rows("orders", "entries", shapes.StoredEntry, lane, order_id),
-        await reads.rows("orders", "holds", Hold, lane, order_id),
-        await reads.row("orders", "trade", Trade, lane, order_id),
-        await _scales(call),
+        await reads.rows("orders", "events", Event, lane, order.id),
+        await reads.rows("orders", "entries", shapes.StoredEntry, lane, order.id),
+        await reads.rows("orders", "holds", Hold, lane, order.id),
+        await reads.row("orders", "trade", Trade, lane, order.id),
+        scales,
     )
 
 
@@ -188,7 +227,7 @@ ROUTES = (
         method="GET",
         path=_ORDERS,
         handler=list_orders,
-        summary="List all orders, newest first",
+        summary="List all conversions, newest first",
         scope=OPERATOR_SCOPE,
         answer=list[shapes.OperatorOrder],
         query=shapes.OrdersQuery,
@@ -197,7 +236,25 @@ ROUTES = (
         method="GET",
         path=f"{_ORDERS}/{{id}}",
         handler=read_order,
-        summary="Show an order with its audit trail and entries",
+        summary="Show a conversion with its audit trail and entries",
+        scope=OPERATOR_SCOPE,
+        answer=dict[str, Any],
+        refuses=(Code.ORDER_NOT_FOUND,),
+    ),
+    Route(
+        method="GET",
+        path="/orders",
+        handler=list_all_orders,
+        summary="List the orders of every product, newest first",
+        scope=OPERATOR_SCOPE,
+        answer=list[order_shapes.AnyOrder],
+        query=order_shapes.AllOrdersQuery,
+    ),
+    Route(
+        method="GET",
+        path="/orders/{id}",
+        handler=read_any_order,
+        summary="Show an order of any product with its audit trail and entries",
         scope=OPERATOR_SCOPE,
         answer=dict[str, Any],
         refuses=(Code.ORDER_NOT_FOUND,),
@@ -244,6 +301,7 @@ ROUTES = (
         answer=dict[str, Any],
         refuses=(Code.PRICE_NOT_FOUND,),
     ),
+    *brokerage_routes.ROUTES,
     *webhook_routes.ROUTES,
 )
 
@@ -256,6 +314,7 @@ class OperatorDialect(Dialect):
     title = "Operator"
     routes = ROUTES
     replies = REPLIES
+    callbacks = StandardCallbacks()
 
     def before_body(self, call: Call, route: Route) -> None:
         """Take a booking's key."""

@@ -19,8 +19,11 @@ from otcdesk.domain.events import Event
 from otcdesk.domain.ledger import Account, Entry, Hold, LedgerTransaction, Posting
 from otcdesk.domain.orders import Order, Trade
 from otcdesk.domain.pricing import Price
+from otcdesk.domain.products import lifecycle_of
 from otcdesk.errors import Code, Refusal
-from otcdesk.money import parse_rate, parse_units, print_rate, print_units
+from otcdesk.money import parse_rate, parse_units, plain, print_decimal, print_rate, print_units
+
+_RATE_DECIMALS_MIN = 2
 
 RateText = Annotated[str, Meta(max_length=64)]
 AmountText = Annotated[str, Meta(max_length=64)]
@@ -185,7 +188,16 @@ def order_answer(order: Order) -> OperatorOrder:
     )
 
 
-def detail_answer(
+def conversion_detail(order: Order, record: dict[str, Any]) -> dict[str, Any]:
+    """Render a conversion with everything that was recorded of it."""
+    return {
+        **msgspec.to_builtins(order_answer(order), builtin_types=(msgspec.Raw,)),
+        "travelRulePayload": conversions.travel_rule_payload(order),
+        **record,
+    }
+
+
+def record_answer(
     order: Order,
     events: list[Event],
     entries: list[StoredEntry],
@@ -193,15 +205,13 @@ def detail_answer(
     trade: Trade | None,
     scales: dict[str, int],
 ) -> dict[str, Any]:
-    """Render an order with its audit trail, ledger entries, holds and trade."""
+    """Render the audit trail of an order, its ledger entries, holds and trade."""
     return {
-        **msgspec.to_builtins(order_answer(order), builtin_types=(msgspec.Raw,)),
-        "travelRulePayload": conversions.travel_rule_payload(order),
         "auditTrail": [
             {
                 "version": 1,
                 "event": f"{order.product}.quote",
-                "state": "quoted",
+                "state": lifecycle_of(order).machines[order.side].start,
                 "by": None if any(event.name.endswith(".requote") for event in events) else order.quoted_by,
                 "detail": None,
                 "at": iso_milliseconds(order.created_at),
@@ -255,13 +265,13 @@ def _trade(trade: Trade, scales: dict[str, int]) -> dict[str, Any]:
     return {
         "sourceAmount": print_units(trade.source_units, scales[trade.source_asset]),
         "destinationAmount": print_units(trade.destination_units, scales[trade.destination_asset]),
-        "executedRate": print_rate(trade.executed_rate),
+        "executedRate": exact_rate(trade.executed_rate),
         "executedBy": trade.executed_by,
         "executedAt": iso_milliseconds(trade.executed_at),
-        "quotedRate": print_rate(trade.quoted_rate),
-        "marketRateAtQuote": print_rate(trade.market_rate),
+        "quotedRate": exact_rate(trade.quoted_rate),
+        "marketRateAtQuote": exact_rate(trade.market_rate),
         "marketSourceAtQuote": trade.market_source,
-        "marketRateAtApproval": rate_text(trade.approved_market_rate),
+        "marketRateAtApproval": _exact_or_none(trade.approved_market_rate),
         "marketSourceAtApproval": trade.approved_market_source,
     }
 
@@ -302,12 +312,22 @@ def price_answer(price: Price, now: datetime) -> dict[str, Any]:
     return {
         "sourceAsset": price.source_asset,
         "destinationAsset": price.destination_asset,
-        "inForce": None if market is None else {"rate": print_rate(market.value), "source": market.source},
-        "feedRate": rate_text(price.feed_rate),
+        "inForce": None if market is None else {"rate": exact_rate(market.value), "source": market.source},
+        "feedRate": _exact_or_none(price.feed_rate),
         "feedSource": price.feed_source,
         "feedAt": time_text(price.feed_at),
         "feedUp": price.feed_up,
-        "setRate": rate_text(price.set_rate),
+        "setRate": _exact_or_none(price.set_rate),
         "setBy": price.set_by,
         "setUntil": time_text(price.set_until),
     }
+
+
+def exact_rate(rate: Decimal) -> str:
+    """Write a rate with all its decimals, at least 2: those of brokerage have up to 8."""
+    fraction = format(plain(rate), "f").partition(".")[2]
+    return print_decimal(rate, max(len(fraction), _RATE_DECIMALS_MIN))
+
+
+def _exact_or_none(rate: Decimal | None) -> str | None:
+    return None if rate is None else exact_rate(rate)

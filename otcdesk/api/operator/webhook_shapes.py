@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from otcdesk.api.operator.callbacks import StandardCallbacks
 from otcdesk.api.webhook_shapes import EventTypeName, EventTypes, WebhookDescription, WebhookUrl
 from otcdesk.api.wire import PageQuery, Uuid, time_text
 from otcdesk.clock import iso_milliseconds
@@ -13,6 +14,7 @@ from otcdesk.domain.event_types import CATALOGUE
 from otcdesk.domain.parties import DESK_ID
 from otcdesk.webhooks.deliveries import Delivery, DeliveryAttempt, Sent
 from otcdesk.webhooks.envelope import Envelope, KeyKind
+from otcdesk.webhooks.fields import Field, fields_of
 from otcdesk.webhooks.keys import MadeKey, StoredKey
 from otcdesk.webhooks.policy import FAILED, PENDING, SUCCEEDED
 from otcdesk.webhooks.subscriptions import Subscription
@@ -153,14 +155,25 @@ class DeliveryDetailAnswer(DeliveryAnswer, kw_only=True):
     body: str
 
 
+class FieldAnswer(msgspec.Struct, kw_only=True):
+    """A field, by its way into the body; `format`: what the text or number in it looks like."""
+
+    name: str
+    type: str
+    format: str | None
+    always: bool
+    meaning: str
+
+
 class EventTypeAnswer(msgspec.Struct, kw_only=True):
-    """An event type of the catalogue."""
+    """An event type of the catalogue, and the fields of its body in the envelope `standard`."""
 
     name: str
     version: int
     subject: str
+    visibleTo: list[Literal["tenant", "operator"]]  # noqa: N815
     meaning: str
-    forTenants: bool  # noqa: N815
+    fields: list[FieldAnswer]
 
 
 class EnvelopeAnswer(msgspec.Struct, kw_only=True):
@@ -267,6 +280,10 @@ def detail_answer(delivery: Delivery, attempts: list[DeliveryAttempt], body: byt
     )
 
 
+def _field(field: Field) -> FieldAnswer:
+    return FieldAnswer(name=field.name, type=field.type, format=field.form, always=field.always, meaning=field.meaning)
+
+
 def event_types_answer(envelopes: Iterable[Envelope]) -> EventTypesAnswer:
     """Render the catalogue and what of it each envelope tells."""
     return EventTypesAnswer(
@@ -275,8 +292,9 @@ def event_types_answer(envelopes: Iterable[Envelope]) -> EventTypesAnswer:
                 name=kind.name,
                 version=kind.version,
                 subject=kind.subject.value,
+                visibleTo=list(kind.visible_to),
                 meaning=kind.meaning,
-                forTenants=kind.for_tenants,
+                fields=[_field(field) for field in fields_of(StandardCallbacks.messages[kind.name].shape)],
             )
             for kind in CATALOGUE.values()
         ],

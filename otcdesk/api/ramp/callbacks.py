@@ -6,20 +6,24 @@ What may be subscribed to is the contract's list. What is told is the table at t
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Annotated, Any, Final, Generic, TypeVar
 
 import msgspec
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
 from cryptography.hazmat.primitives.hashes import SHA384
+from msgspec import Meta
 
+from otcdesk.api.wire import TimeText, UuidText
 from otcdesk.domain.event_types import WEBHOOK_TEST, Occurrence
 from otcdesk.webhooks.checking import header, keys_of, optional_header
 from otcdesk.webhooks.envelope import (
     Captured,
     CheckingKey,
     KeyKind,
+    MessageKind,
     Sending,
+    SentHeader,
     SignatureInvalid,
     Told,
     any_2xx,
@@ -38,14 +42,26 @@ _ALGORITHM: Final = ECDSA(SHA384())
 _KIND: Final = KeyKind.ECDSA_P384
 
 
-class Body(msgspec.Struct, kw_only=True):
-    """What is posted. `EventVersion` rises with each event of one subject, so a receiver keeps the highest."""
+_Data = TypeVar("_Data")
 
-    EventType: str
-    EventVersion: int
-    Occurred: str
-    UserID: str
-    Data: Any
+
+class Body(msgspec.Struct, Generic[_Data], kw_only=True):
+    """What is posted."""
+
+    EventType: Annotated[str, Meta(description="The event type.")]
+    EventVersion: Annotated[
+        int, Meta(description="Rises with each event of one subject, so a receiver keeps the highest.")
+    ]
+    Occurred: Annotated[TimeText, Meta(description="When it happened; whole seconds, UTC.")]
+    UserID: Annotated[UuidText, Meta(description="Whose it is: a tenant.")]
+    Data: Annotated[_Data, Meta(description="What it is about.")]
+
+
+class TestData(msgspec.Struct, kw_only=True):
+    """What a test says."""
+
+    ID: Annotated[str, Meta(description="The test's id.")]
+    Message: Annotated[str, Meta(description="A sentence for people: that it is a test.")]
 
 
 class RampCallbacks:
@@ -56,6 +72,13 @@ class RampCallbacks:
     own_keys = False
     event_types = frozenset({"Transaction", "FiatDeposit", "CheckoutSession", "Customer"})
     balance_types: frozenset[str] = frozenset()
+    messages: Mapping[str, MessageKind] = {
+        TEST: MessageKind(Body[TestData], "Somebody asked for it; nothing happened.")
+    }
+    sent_headers: tuple[SentHeader, ...] = (
+        SentHeader(SIGNATURE, "Base64 of the signature in DER over the body."),
+        SentHeader(SIGNATURE_PREVIOUS, "The same with the pair before, after a rotation.", always=False),
+    )
     received = any_2xx()
     test_type = TEST
 
@@ -116,8 +139,8 @@ def _date_time(moment: datetime) -> str:
     return moment.isoformat(timespec="seconds").removesuffix("+00:00") + "Z"
 
 
-def _test_data(occurrence: Occurrence) -> dict[str, str]:
-    return {"ID": occurrence.id, "Message": (occurrence.detail or {}).get("message", "")}
+def _test_data(occurrence: Occurrence) -> TestData:
+    return TestData(ID=occurrence.id, Message=(occurrence.detail or {}).get("message", ""))
 
 
 #: What is told, by the name in the catalogue of events: the type on the wire, and what makes its `Data`.

@@ -35,9 +35,8 @@ async def make_world(call: Call) -> Any:
     except BaseException:  # nobody would have a token to delete it
         await desk.reads.value("lanes", "close", lane, desk.clock.now())
         raise
-    settings = desk.settings
-    exchanges_url = call.services.urls["exchanges"]
-    return shapes.world_answer(world_id, loaded, settings.base_url, exchanges_url)
+    urls = {**call.services.urls, "sandbox": f"{desk.settings.base_url}/sandbox"}
+    return shapes.world_answer(world_id, loaded, urls)
 
 
 async def delete_world(call: Call) -> Any:
@@ -73,7 +72,7 @@ async def publish_price(call: Call) -> Any:
 async def set_fault(call: Call) -> Any:
     """Make a part of the outside fail, or work again."""
     await _FAULTS.get(call.body.rail, _rail_fault)(call)
-    return {"rail": call.body.rail, "mode": call.body.mode, "delayMs": call.body.delayMs}
+    return shapes.fault_answer(call.body)
 
 
 async def _rail_fault(call: Call) -> None:

@@ -14,6 +14,7 @@ from otcdesk.domain.lanes import FaultMode, LaneClock
 from otcdesk.errors import Code, Refusal
 from otcdesk.money import parse_rate
 from otcdesk.rails.simulated.custody import CHAIN, FIAT
+from otcdesk.rails.simulated.venue import VENUE
 from otcdesk.world_loading import LoadedWorld
 
 DelayMs = Annotated[int, Meta(ge=0, le=600_000)]
@@ -50,11 +51,19 @@ class PriceRequest(msgspec.Struct, kw_only=True):
 
 
 class FaultRequest(msgspec.Struct, kw_only=True):
-    """How a part of the outside behaves from now on; `price` knows only up and unavailable."""
+    """How a part of the outside behaves from now on; `price` knows only up and unavailable.
 
-    rail: Literal["balance", "chain", "fiat", "price"]
+    `percent` of all requests meet this, the others find the rail as it should be; a request that is repeated meets the
+    same again. For `venue` only: `reason`, why it refuses, and `priceBps`, how far its price is from the market's, in
+    ten-thousandths.
+    """
+
+    rail: Literal["balance", "chain", "fiat", "price", "tax", "venue"]
     mode: FaultMode = "up"
     delayMs: DelayMs = 0  # noqa: N815
+    percent: Annotated[int, Meta(ge=0, le=100)] = 100
+    reason: Literal["trading_disabled", "not_covered", "venue_refused"] | None = None
+    priceBps: Annotated[int, Meta(gt=-10_000, le=100_000)] = 0  # noqa: N815
 
 
 class DebitSettlementRequest(msgspec.Struct, kw_only=True):
@@ -110,14 +119,36 @@ def price_command(body: PriceRequest) -> PublishPrice:
 
 def fault_command(body: FaultRequest) -> SetFault:
     """Return the command that sets a rail's behaviour."""
-    if body.mode == "refuse" and body.rail not in {CHAIN, FIAT}:
-        raise Refusal(Code.REQUEST_INVALID, "Only transfers can be refused.")
-    return SetFault(rail=body.rail, mode=body.mode, delay_ms=body.delayMs)
+    if body.mode == "refuse" and body.rail not in {CHAIN, FIAT, VENUE}:
+        raise Refusal(Code.REQUEST_INVALID, "Only transfers and executions can be refused.")
+    if body.rail != VENUE and (body.reason is not None or body.priceBps):
+        raise Refusal(Code.REQUEST_INVALID, "Only the venue has a reason and a price.")
+    return SetFault(
+        rail=body.rail,
+        mode=body.mode,
+        delay_ms=body.delayMs,
+        reason=body.reason or "",
+        percent=body.percent,
+        price_bps=body.priceBps,
+    )
+
+
+def fault_answer(body: FaultRequest) -> dict[str, Any]:
+    """Render how a part of the outside behaves now."""
+    return {
+        "rail": body.rail,
+        "mode": body.mode,
+        "delayMs": body.delayMs,
+        "percent": body.percent,
+        "reason": body.reason,
+        "priceBps": body.priceBps,
+    }
 
 
 def price_is_up(body: FaultRequest) -> bool:
     """Tell whether prices are to be had from now on; refuses REQUEST_INVALID for what prices cannot do."""
-    if body.mode not in {"up", "unavailable"}:
+    wanted = FaultRequest(rail=body.rail, mode=body.mode, delayMs=body.delayMs)
+    if body.mode not in {"up", "unavailable"} or body != wanted:
         raise Refusal(Code.REQUEST_INVALID, "Prices can only be up or unavailable.")
     return body.mode == "up"
 
@@ -127,15 +158,20 @@ def debit_settlement_command(body: DebitSettlementRequest) -> SetDebitSettlement
     return SetDebitSettlement(after_ms=body.delayMs if body.mode == "automatic" else None)
 
 
-def world_answer(world_id: str, loaded: LoadedWorld, base_url: str, exchanges_url: str) -> dict[str, Any]:
+def world_answer(world_id: str, loaded: LoadedWorld, urls: dict[str, str]) -> dict[str, Any]:
     """Render a fresh world: its credentials and webhooks' secrets, this once, and the ids of what it declares."""
     return {
         "worldId": world_id,
         "name": loaded.name,
         "operators": [{"name": name, "token": token} for name, token in loaded.operators.items()],
         "apiKeys": loaded.api_keys,
+        "clients": {
+            name: {"clientId": made.client_id, "clientSecret": made.client_secret}
+            for name, made in loaded.clients.items()
+        },
         "tenants": loaded.tenants,
         "accounts": loaded.accounts,
+        "users": loaded.parties,
         "webhooks": [
             {
                 "id": str(webhook.id),
@@ -150,7 +186,7 @@ def world_answer(world_id: str, loaded: LoadedWorld, base_url: str, exchanges_ur
             {"tenant": missed.tenant, "envelope": missed.envelope, "url": missed.url, "reason": missed.reason}
             for missed in loaded.missed
         ],
-        "urls": {"exchanges": exchanges_url, "operator": f"{base_url}/operator", "sandbox": f"{base_url}/sandbox"},
+        "urls": urls,
     }
 
 

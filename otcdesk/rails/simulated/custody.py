@@ -5,12 +5,12 @@ reached, or takes the request and loses the answer. A repeated reference is answ
 made from the reference alone.
 """
 
-import asyncio
 import hashlib
 
 from otcdesk.domain.lanes import Fault
 from otcdesk.domain.ledger import Account
-from otcdesk.rails.protocols import RailUnavailable, RailUnknown, Receipt, Transfer
+from otcdesk.rails.protocols import RailUnavailable, Receipt, Transfer
+from otcdesk.rails.simulated.faults import check_answered, check_reached, met, take_time
 from otcdesk.storage.database import Reads
 
 # The names by which a sandbox steers them.
@@ -29,7 +29,7 @@ class SimulatedRail:
 
     async def balance(self, lane: int, account: Account) -> int:
         """Return what the books have on the account now."""
-        await self._behave(lane, BALANCE)
+        await self._behave(lane, BALANCE, str(account.id))
         found = await self.reads.row("accounts", "account", Account, lane, account.id)
         if found is None:
             raise RailUnavailable(f"no wallet {account.id}")
@@ -37,20 +37,15 @@ class SimulatedRail:
 
     async def transfer(self, transfer: Transfer) -> Receipt:
         """Say that the transfer is done, unless the rail's fault says otherwise."""
-        mode = await self._behave(transfer.lane, self.name)
+        mode = await self._behave(transfer.lane, self.name, transfer.reference)
         if mode == "refuse":
             return Receipt(done=False, detail=f"the simulated {self.name} rail refused the transfer")
         digest = hashlib.sha256(f"{self.name}:{transfer.reference}".encode()).hexdigest()
         return Receipt(done=True, detail=f"0x{digest}" if self.name == CHAIN else digest[:16])
 
-    async def _behave(self, lane: int, rail: str) -> str:
-        fault = await self.reads.row("lanes", "fault", Fault, lane, rail)
-        if fault is None:
-            return "up"
-        if fault.delay_ms:
-            await asyncio.sleep(fault.delay_ms / 1000)
-        if fault.mode == "unavailable":
-            raise RailUnavailable(f"the simulated {rail} rail cannot be reached")
-        if fault.mode == "unknown":
-            raise RailUnknown(f"the simulated {rail} rail lost its answer")
+    async def _behave(self, lane: int, rail: str, reference: str) -> str:
+        fault = met(await self.reads.row("lanes", "fault", Fault, lane, rail), rail, reference)
+        await take_time(fault)
+        check_reached(fault)
+        check_answered(fault)
         return fault.mode

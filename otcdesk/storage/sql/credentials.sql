@@ -23,3 +23,9 @@ where c.lane = $1 and c.owner_id = $2 and c.name = $3 and c.revoked_at is null
 update credentials set revoked_at = $3
 where lane = $1 and (id::text = $2 or shown_prefix = $2) and revoked_at is null
 returning id
+
+-- name: client
+-- The client of this id, unless it was revoked or its lane is closed.
+select row_to_json(c) from credentials as c
+join lanes as l on l.lane = c.lane
+where c.id = $1 and c.kind = 'client' and c.revoked_at is null and l.closed_at is null

@@ -77,7 +77,7 @@ select o.lane, 'orders' as what, o.id::text as key, 'is ' || o.state || ', but h
 from holds as h
 join orders as o on o.lane = h.lane and o.id = h.order_id
 where h.state = 'open' and ($1::integer is null or h.lane = $1)
-    and o.product = 'conversion' and o.state in ('completed', 'cancelled', 'rejected', 'failed', 'expired')
+    and o.state in ('completed', 'cancelled', 'rejected', 'failed', 'expired', 'finished')
 
 -- name: waiting_order_has_open_holds
 -- An order waits for a rail in exactly the states that say so, under a reference, with the open holds of that state.
@@ -109,17 +109,17 @@ where h.state = 'open' and ($1::integer is null or h.lane = $1) and o.id is null
 
 -- name: completed_order_has_its_trade
 -- An order that was completed left a trade.
-select o.lane, 'orders' as what, o.id::text as key, 'is completed but left no trade' as detail
+select o.lane, 'orders' as what, o.id::text as key, 'is ' || o.state || ' but left no trade' as detail
 from orders as o
 left join trades as t on t.lane = o.lane and t.order_id = o.id
-where ($1::integer is null or o.lane = $1) and o.product = 'conversion' and o.state = 'completed' and t.order_id is null
+where ($1::integer is null or o.lane = $1) and o.state in ('completed', 'finished') and t.order_id is null
 
 -- name: trade_agrees_with_its_order
 -- A trade belongs to a completed order and says what that order says.
 select t.lane, 'trades' as what, t.order_id::text as key,
     case
         when o.id is null then 'there is no such order'
-        when o.state <> 'completed' then 'its order is ' || o.state
+        when o.state not in ('completed', 'finished') then 'its order is ' || o.state
         else t.source_units || ' ' || t.source_asset || ' for ' || t.destination_units || ' ' || t.destination_asset
             || ' at ' || t.executed_rate || ', its order: ' || o.source_units || ' ' || o.source_asset || ' for '
             || o.destination_units || ' ' || o.destination_asset || ' at ' || o.rate
@@ -129,7 +129,7 @@ left join orders as o on o.lane = t.lane and o.id = t.order_id
 where ($1::integer is null or t.lane = $1)
     and (
         o.id is null
-        or o.state <> 'completed'
+        or o.state not in ('completed', 'finished')
         or (t.tenant_id, t.source_asset, t.source_units, t.destination_asset, t.destination_units, t.executed_rate)
         is distinct from
         (o.tenant_id, o.source_asset, o.source_units, o.destination_asset, o.destination_units, o.rate)
@@ -280,3 +280,96 @@ from orders as o
 join events as e on e.lane = o.lane and e.order_id = o.id and e.order_version = o.version
 where ($1::integer is null or o.lane = $1)
     and (e.rate <> o.rate or e.destination_units <> o.destination_units)
+
+-- name: firm_quote_has_its_order
+-- Every firm quote is the terms of an order of its product, tenant, assets and amounts, and every such order has them.
+select coalesce(o.lane, f.lane) as lane, 'firm_quotes' as what, coalesce(o.id, f.order_id)::text as key,
+    case
+        when o.id is null then 'there is no such order'
+        when f.order_id is null then 'the order has no quote'
+        else 'differs from its order in tenant, assets or amounts'
+    end as detail
+from (select * from orders where product = 'brokerage' and ($1::integer is null or lane = $1)) as o
+full join (select * from firm_quotes where $1::integer is null or lane = $1) as f on f.lane = o.lane and f.order_id = o.id
+where o.id is null
+    or f.order_id is null
+    or o.rate <> f.price
+    or (o.tenant_id, o.source_asset, o.source_units, o.destination_asset, o.destination_units) is distinct from
+    case o.side
+        when 'buy' then (f.tenant_id, f.fiat, f.total_units, f.asset, f.asset_units)
+        else (f.tenant_id, f.asset, f.asset_units, f.fiat, f.fiat_units)
+    end
+
+-- name: brokerage_in_progress_has_its_hold
+-- An order waits for the venue exactly while it is in progress, under a reference, and reserves what it takes.
+select o.lane, 'orders' as what, o.id::text as key,
+    'is ' || o.state || ', waits for ' || coalesce(o.waits_for, 'nothing') || ' under '
+    || coalesce(o.rail_reference, 'no reference') || ', its hold is ' || coalesce(h.state, 'missing') as detail
+from orders as o
+left join holds as h on h.lane = o.lane and h.id = o.collect_hold_id and h.order_id = o.id
+    and h.account_id = o.source_account_id and h.units = o.source_units
+where ($1::integer is null or o.lane = $1) and o.product = 'brokerage'
+    and (
+        (o.waits_for is not null) <> (o.state = 'in_progress')
+        or (o.rail_reference is not null) <> (o.state = 'in_progress')
+        or (o.collect_hold_id is not null) <> (o.state = 'in_progress')
+        or (o.state = 'in_progress' and h.state is distinct from 'open')
+    )
+
+-- name: accepted_quote_has_its_acceptance
+-- A quote was accepted exactly if it has an acceptance, by its tenant and party.
+select coalesce(o.lane, a.lane) as lane, 'acceptances' as what, coalesce(o.id, a.order_id)::text as key,
+    case when a.order_id is null then 'is missing' else 'its quote was never accepted by that party' end as detail
+from (
+    select o.lane, o.id, o.tenant_id, f.party_id
+    from orders as o
+    left join firm_quotes as f on f.lane = o.lane and f.order_id = o.id
+    where o.product = 'brokerage' and o.confirmed_at is not null and ($1::integer is null or o.lane = $1)
+) as o
+full join (select * from acceptances where $1::integer is null or lane = $1) as a
+    on a.lane = o.lane and a.order_id = o.id and a.tenant_id = o.tenant_id and a.party_id = o.party_id
+where o.id is null or a.order_id is null
+
+-- name: external_id_accepts_one_quote
+-- A tenant's external id was bound to one quote.
+select a.lane, 'acceptances' as what, a.tenant_id || '/' || a.external_id as key,
+    'is bound to ' || count(*) || ' quotes' as detail
+from acceptances as a
+where a.external_id is not null and ($1::integer is null or a.lane = $1)
+group by a.lane, a.tenant_id, a.external_id
+having count(*) > 1
+
+-- name: accept_key_has_its_acceptance
+-- A used external id is that of the acceptance of the order in its answer.
+select k.lane, 'idempotency_keys' as what, k.owner_id || '/accept_quote/' || k.idempotency_key as key,
+    'has no acceptance of order ' || k.order_id as detail
+from (
+    select lane, owner_id, idempotency_key,
+        split_part(split_part(answer, '"order_id":"', 2), '"', 1) collate "C" as order_id
+    from idempotency_keys
+    where scope = 'accept_quote' and outcome = 'done' and ($1::integer is null or lane = $1)
+) as k
+left join acceptances as a on a.lane = k.lane and a.tenant_id = k.owner_id and a.external_id = k.idempotency_key
+    and a.order_id::text = k.order_id
+where a.order_id is null
+
+-- name: executed_quote_is_booked_once
+-- A finished order was booked exactly once, and no other ever.
+select o.lane, 'orders' as what, o.id::text as key,
+    'is ' || o.state || ', and booked ' || coalesce(b.bookings, 0) || ' times' as detail
+from orders as o
+left join (
+    select lane, order_id, count(*) as bookings
+    from ledger_transactions
+    where reason = 'brokerage execution' and ($1::integer is null or lane = $1)
+    group by lane, order_id
+) as b on b.lane = o.lane and b.order_id = o.id
+where ($1::integer is null or o.lane = $1) and o.product = 'brokerage'
+    and coalesce(b.bookings, 0) <> case when o.state = 'finished' then 1 else 0 end
+
+-- name: position_is_of_its_party
+-- A cost basis belongs to a party that exists.
+select p.lane, 'positions' as what, p.party_id || '/' || p.asset as key, 'there is no such party' as detail
+from positions as p
+where ($1::integer is null or p.lane = $1)
+    and not exists (select from parties as u where u.lane = p.lane and u.id = p.party_id)

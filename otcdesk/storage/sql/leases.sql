@@ -15,6 +15,61 @@ update leases set held_until = $4 where lane = $1 and item = $2 and holder = $3 
 -- End a claim whose outcome is recorded.
 delete from leases where lane = $1 and item = $2 and holder = $3
 
+-- name: claim_wave
+-- Claim up to $5 orders of open lanes that wait for rail $1 and that nobody works on, and say what each is about. Those
+-- never tried come first, then those not tried for longest. With $6, also those that rest between two attempts (nobody
+-- holds their claims). $7: the lane looked at, all if null. Who claims the same at once gets what others left of them:
+-- not all that waits is claimed. (Both are told apart: joined, each would be compared with each.)
+with waiting as materialized (
+    select o.lane, o.id, o.rail_reference as item, o.side, o.market_rate
+    from orders as o
+    join lanes as l on l.lane = o.lane and l.closed_at is null
+    left join leases as s on s.lane = o.lane and s.item = o.rail_reference
+    where o.waits_for = $1 and ($7::integer is null or o.lane = $7)
+        and (s.held_until is null or s.held_until < $3 or ($6 and s.holder = ''))
+    order by s.held_until nulls first, o.updated_at
+    limit $5
+),
+claimed as (
+    insert into leases as l (lane, item, holder, held_until, attempts)
+    select w.lane, w.item, $2, $4, 1 from waiting as w order by w.lane, w.item
+    on conflict (lane, item) do update
+    set holder = excluded.holder, held_until = excluded.held_until, attempts = l.attempts + 1
+    where l.held_until < $3 or ($6 and l.holder = '')
+    returning l.lane, l.item
+)
+select json_build_object(
+    'claimed', coalesce((select json_agg(json_build_array(c.lane, c.item)) from claimed as c), '[]'),
+    'waiting', coalesce((
+        select json_agg(json_build_object(
+            'lane', w.lane,
+            'order_id', w.id,
+            'reference', w.item,
+            'side', w.side,
+            'asset', json_build_object('code', a.code, 'scale', a.scale),
+            'units', q.asset_units,
+            'fiat', q.fiat,
+            'market_rate', w.market_rate
+        ))
+        from waiting as w
+        join firm_quotes as q on q.lane = w.lane and q.order_id = w.id
+        join assets as a on a.lane = q.lane and a.code = q.asset
+    ), '[]')
+)
+
+-- name: give_back_wave
+-- End claims whose outcomes are recorded.
+delete from leases as l
+using unnest($1::integer[], $2::text[]) as w (lane, item)
+where l.lane = w.lane and l.item = w.item and l.holder = $3
+
+-- name: rest_wave
+-- Let items rest until another attempt: nobody holds them meanwhile.
+update leases as l
+set holder = '', held_until = $4
+from unnest($1::integer[], $2::text[]) as w (lane, item)
+where l.lane = w.lane and l.item = w.item and l.holder = $3
+
 -- name: forget_ended
 -- Drop claims that ran out on items that no order waits for: whoever held them died after the outcome was recorded.
 with dropped as (

@@ -48,7 +48,8 @@ select row_to_json(s) from subscriptions as s where s.lane = $1 and s.is_active 
 -- name: events
 -- What happened to orders in the batches after $2 up to $3, of some tenants or of all, with what happened before. The
 -- order is asked for as if it were a range, which only the primary key answers in its order: plans are kept, and one from
--- when the tables were empty would else take any index that has the lane and go through all of it for each event.
+-- when the tables were empty would else take any index that has the lane and go through all of it for each event. So is
+-- the quote of a brokerage order.
 select json_build_object(
     'seq', e.seq,
     'event', e,
@@ -57,7 +58,29 @@ select json_build_object(
         select json_agg(json_build_object('name', b.name, 'state', b.state) order by b.order_version)
         from events as b
         where b.lane = e.lane and b.order_id = e.order_id and b.order_version < e.order_version
-    ), '[]')
+    ), '[]'),
+    'brokerage', case when o.product = 'brokerage' then (
+        select json_build_object(
+            'quote', q,
+            'external_id', (
+                select a.external_id from acceptances as a
+                where a.lane = q.lane and a.order_id >= q.order_id and a.order_id <= q.order_id
+                order by a.order_id
+                limit 1
+            ),
+            'listings', (
+                select json_agg(l) from listings as l where l.lane = q.lane and l.code in (q.asset, q.fiat)
+            ),
+            'scales', (
+                select json_object_agg(s.code, s.scale) from assets as s
+                where s.lane = q.lane and s.code in (q.asset, q.fiat)
+            )
+        )
+        from firm_quotes as q
+        where q.lane = e.lane and q.order_id >= e.order_id and q.order_id <= e.order_id
+        order by q.order_id
+        limit 1
+    ) end
 )
 from events as e
 cross join lateral (

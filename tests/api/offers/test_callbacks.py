@@ -16,15 +16,18 @@ from hypothesis import strategies as st
 
 from otcdesk.api.offers.callbacks import OffersCallbacks
 from otcdesk.domain.conversions import CONFIRM
-from otcdesk.domain.event_types import CATALOGUE, WEBHOOK_DISABLED
-from otcdesk.domain.orders import BUY
+from otcdesk.domain.event_types import BROKERAGE_EXPIRED, CATALOGUE, WEBHOOK_DISABLED
+from otcdesk.domain.orders import BUY, SELL
 from otcdesk.webhooks.envelope import Captured, CheckingKey, KeyKind
+from tests.support.brokerage import U
 from tests.support.callbacks import (
     URL,
     about_webhook,
     accepts,
     altered,
+    assert_as_documented,
     balance_updated,
+    brokerage_story,
     captured,
     checking,
     flipped,
@@ -131,6 +134,47 @@ def test_a_test_message_has_everything_under_params() -> None:
     }
 
 
+def test_a_finished_trade_is_told_as_the_search_shows_it() -> None:
+    _, finished = brokerage_story(SELL)
+    told, order = ENVELOPE.told(finished), finished.order
+    assert told is not None
+    assert order is not None
+    assert told.event_type == "user.trade"
+    assert_as_documented(ENVELOPE, told.event_type, told.body)
+    assert json.loads(told.body) == {
+        "params": {
+            "id": str(order.id),
+            "offer_id": str(order.id),
+            "type": "sell",
+            "fiat_id": 1,
+            "asset_id": 1,
+            "fiat_amount": "490.00",
+            "tax_amount": "0.00",
+            "total_amount": "490.00",
+            "asset_amount": "0.01000000",
+            "asset_price": "49000.00000000",
+            "time": "2021-03-01T09:00:20+00:00",
+            "external_transaction_id": "ext-1",
+            "user_pid": str(U),
+            "status": "finished",
+            "fiat_symbol": "EUR",
+            "asset_symbol": "BTC",
+            "gross_fee": "10.00000000",
+            "fees_after_cost": "9.75000000",
+            "final_revenue_share": "0.00000000",
+            "initiated_by": "user",
+        }
+    }
+
+
+def test_of_a_trade_only_that_it_is_finished_is_told() -> None:
+    accepted, finished = brokerage_story()
+    failed = brokerage_story(reason="not_covered")[-1]
+    expired = msgspec.structs.replace(accepted, type=BROKERAGE_EXPIRED)
+    told = [ENVELOPE.told(one) for one in (accepted, failed, expired, finished)]
+    assert [one is not None for one in told] == [False, False, False, True]
+
+
 def test_nothing_of_other_products_is_told() -> None:
     told = [ENVELOPE.told(one) for one in (*story(BUY, CONFIRM), balance_updated(), about_webhook(WEBHOOK_DISABLED))]
     assert told == [None, None, None]
@@ -147,15 +191,17 @@ def test_nothing_of_other_products_is_told() -> None:
     [URL, "https://a.example/", "https://a.example/x?", "http://127.0.0.1:9000/in/a%20b", "https://[2606:4700::1]/x"],
 )
 def test_the_headers_hold_what_the_rfc_asks_for(url: str) -> None:
-    sent = sending(b'{"params":{}}', KEY, at=NOW, url=url)
+    sent = sending(b'{"params":{}}', KEY, at=NOW, url=url, event_type="user.update")
     message = captured(ENVELOPE, sent)
     assert message.headers.keys() == {
-        *("content-type", "content-digest", "webhook-event-id", "signature", "signature-input")
+        *("content-type", "content-digest", "webhook-event-id", "webhook-event-type", "signature", "signature-input")
     }
     assert message.headers["webhook-event-id"] == sent.event_id
+    assert message.headers["webhook-event-type"] == "user.update"
     assert message.headers["signature-input"] == (
-        'sig1=("@method" "@authority" "@path" "@query" "content-type" "content-digest" "webhook-event-id")'
-        f';created={int(NOW.timestamp())};keyid="{KEY.id}";alg="ecdsa-p256-sha256";tag="otcdesk-offers-webhook"'
+        'sig1=("@method" "@authority" "@path" "@query" "content-type" "content-digest" "webhook-event-id"'
+        f' "webhook-event-type");created={int(NOW.timestamp())};keyid="{KEY.id}";alg="ecdsa-p256-sha256"'
+        ';tag="otcdesk-offers-webhook"'
     )
     assert verifies(message, THEIRS, NOW)
     proved = f"The signature sig1 of the key {KEY.id} fits address, headers and body; signed 0 seconds ago."
@@ -172,7 +218,7 @@ def test_in_an_overlap_both_pairs_sign_under_labels_of_their_own() -> None:
     assert "signature sig2" in ENVELOPE.check(message, [checking(OTHER, named=False)], NOW)
 
 
-CHANGES = ["nothing", "body", "digest", "id", "type", "time", "url", "method", "signature", "key"]
+CHANGES = ["nothing", "body", "digest", "id", "event type", "type", "time", "url", "method", "signature", "key"]
 
 
 def _changed(message: Captured, change: str, other: bytes) -> Captured:
@@ -185,6 +231,8 @@ def _changed(message: Captured, change: str, other: bytes) -> Captured:
             return altered(message, headers={"content-digest": f"sha-256=:{digest}:"}, body=other)
         case "id":
             return altered(message, headers={"webhook-event-id": "evt_0"})
+        case "event type":
+            return altered(message, headers={"webhook-event-type": "user.trade"})
         case "type":
             return altered(message, headers={"content-type": "text/plain"})
         case "time":
@@ -235,7 +283,9 @@ def test_what_is_wrong_is_said() -> None:
     assert refusal(ENVELOPE, message, stranger, now=NOW) == f"{wrong} (the signature is wrong)."
     assert refusal(ENVELOPE, message, checking(OTHER), now=NOW) == f"{wrong} (Unable to resolve verification key)."
     assert "too old" in refusal(ENVELOPE, message, THEIRS, now=NOW + timedelta(seconds=301))
-    for name in ("Signature-Input", "Signature", "Content-Digest", "Webhook-Event-Id", "Content-Type"):
+    for name in (
+        *("Signature-Input", "Signature", "Content-Digest", "Webhook-Event-Id", "Webhook-Event-Type", "Content-Type"),
+    ):
         assert refusal(ENVELOPE, without(message, name.lower()), THEIRS, now=NOW) == f"The header {name} is missing."
     for field in ("signature", "signature-input"):
         for text in ("", "sig1", 'sig1=("@method")', "sig1=:AAAA:", "sig1=();created=1.5"):
@@ -247,10 +297,11 @@ def test_what_is_wrong_is_said() -> None:
     assert "which was not given" in refusal(ENVELOPE, message, checking(fresh(KeyKind.HMAC_SHA256)), now=NOW)
 
 
-def test_a_signature_that_leaves_something_out_does_not_count() -> None:
-    """Whoever has the key signs less: it fits, and yet says nothing of the body."""
+@pytest.mark.parametrize("name", ["content-digest", "webhook-event-id", "webhook-event-type", "@authority"])
+def test_a_signature_that_leaves_something_out_does_not_count(name: str) -> None:
+    """Whoever has the key signs less: it fits, and yet says nothing of the body, or of what it tells of."""
     message = captured(ENVELOPE, sending(b"{}", KEY, at=NOW))
-    parameters = members(message.headers["signature-input"])["sig1"].replace(' "content-digest"', "")
+    parameters = members(message.headers["signature-input"])["sig1"].replace(f' "{name}"', "")
     private: Any = ecdsa.SigningKey.from_pem(KEY.secret.decode())
     signature = private.sign(signature_base(message, parameters), hashfunc=hashlib.sha256)
     less = altered(
@@ -258,4 +309,4 @@ def test_a_signature_that_leaves_something_out_does_not_count() -> None:
         headers={"signature-input": f"sig1={parameters}", "signature": f"sig1=:{b64encode(signature).decode()}:"},
     )
     assert verifies(less, THEIRS, NOW)
-    assert 'Required component "content-digest" was not covered' in refusal(ENVELOPE, less, THEIRS, now=NOW)
+    assert f'Required component "{name}" was not covered' in refusal(ENVELOPE, less, THEIRS, now=NOW)

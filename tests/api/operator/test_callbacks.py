@@ -14,19 +14,25 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from otcdesk.api.operator.callbacks import StandardCallbacks
 from otcdesk.domain import conversions as c
-from otcdesk.domain.event_types import CATALOGUE, ORDER_MOVES, WEBHOOK_DISABLED
+from otcdesk.domain.event_types import (
+    CATALOGUE,
+    WEBHOOK_DISABLED,
+)
 from otcdesk.domain.orders import BUY, SELL
 from otcdesk.webhooks.envelope import Captured, CheckingKey, KeyKind
+from tests.support.brokerage import P, U
 from tests.support.callbacks import (
     about_webhook,
     accepts,
     altered,
+    assert_as_documented,
     balance_updated,
+    brokerage_story,
     captured,
     checking,
+    every_move,
     flipped,
     fresh,
-    of_order,
     refusal,
     sending,
     story,
@@ -90,12 +96,52 @@ def test_every_move_is_told_under_its_own_name(side: str) -> None:
         assert (body["data"]["deskState"], body["data"]["side"]) == (order.state, side)
 
 
-def test_every_type_of_the_catalogue_can_be_subscribed_to_and_is_told() -> None:
-    order = next(iter(story(BUY, c.CONFIRM))).order
+def test_a_brokerage_order_is_told_with_its_quote_and_nothing_that_is_the_desks_alone() -> None:
+    accepted, finished = brokerage_story(SELL)
+    bodies = []
+    for occurrence in (accepted, finished):
+        told = ENVELOPE.told(occurrence)
+        assert told is not None
+        assert_as_documented(ENVELOPE, told.event_type, told.body)
+        bodies.append(json.loads(told.body))
+    order = accepted.order
     assert order is not None
-    told = [ENVELOPE.told(of_order(order.with_(state=state), kind)) for (_, state), kind in ORDER_MOVES.items()] + [
-        ENVELOPE.told(one) for one in (balance_updated(), about_webhook(), about_webhook(WEBHOOK_DISABLED))
-    ]
+    assert [body["type"] for body in bodies] == ["brokerage.accepted", "brokerage.finished"]
+    assert bodies[0]["data"] == {
+        "userId": str(U),
+        "asset": "BTC",
+        "fiat": "EUR",
+        "assetAmount": "0.01000000",
+        "totalAmount": "490.00",
+        "taxAmount": "0.00",
+        "fiatAmount": "490.00",
+        "price": "49000.00000000",
+        "id": str(order.id),
+        "status": "in_progress",
+        "side": "sell",
+        "customerId": str(P),
+        "product": "brokerage",
+        "version": 2,
+        "externalId": "ext-1",
+        "reason": None,
+        "createdAt": "2021-03-01T09:00:00.000Z",
+        "expiresAt": "2021-03-01T09:01:00.000Z",
+        "updatedAt": "2021-03-01T09:00:10.000Z",
+    }
+    assert (bodies[1]["data"]["status"], bodies[1]["data"]["version"]) == ("finished", 3)
+    assert not {"spread", "50000", "margin"} & set(json.dumps(bodies).split('"'))
+
+
+def test_a_brokerage_order_that_failed_says_why() -> None:
+    told = ENVELOPE.told(brokerage_story(reason="not_covered")[-1])
+    assert told is not None
+    data = json.loads(told.body)["data"]
+    assert (told.event_type, data["status"], data["reason"]) == ("brokerage.failed", "failed", "not_covered")
+
+
+def test_every_type_of_the_catalogue_can_be_subscribed_to_and_is_told() -> None:
+    occurrences = [*every_move(), balance_updated(), about_webhook(), about_webhook(WEBHOOK_DISABLED)]
+    told = [ENVELOPE.told(occurrence) for occurrence in occurrences]
     assert {one.event_type for one in told if one} == ENVELOPE.event_types == CATALOGUE.keys()
 
 

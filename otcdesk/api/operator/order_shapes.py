@@ -1,0 +1,114 @@
+"""Orders of every product on the operator's wire: what all have in common, and under its own name what one adds."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import msgspec
+
+from otcdesk.api import brokerage_shapes, conversion_shapes
+from otcdesk.api.brokerage_shapes import QuoteDetail
+from otcdesk.api.operator.shapes import exact_rate
+from otcdesk.api.wire import DecimalText, PageQuery, TimeText, UuidText, time_text
+from otcdesk.clock import iso_milliseconds
+from otcdesk.domain import brokerage, conversions
+from otcdesk.domain.brokerage import FirmQuote
+from otcdesk.domain.orders import Order
+from otcdesk.domain.products import LIFECYCLES
+from otcdesk.errors import Code, Refusal
+from otcdesk.money import print_units
+
+#: The words for the states of each product.
+STATUSES: Mapping[str, Mapping[str, str]] = {
+    conversions.PRODUCT: conversion_shapes.STATUSES,
+    brokerage.PRODUCT: brokerage_shapes.STATUSES,
+}
+_unsaid = {
+    (product, state)
+    for product, lifecycle in LIFECYCLES.items()
+    for machine in lifecycle.machines.values()
+    for state in machine.states - STATUSES[product].keys()
+}
+if _unsaid:
+    raise AssertionError(f"there is no word for {sorted(_unsaid)}")
+
+
+class AllOrdersQuery(PageQuery, kw_only=True):
+    """Paging, and perhaps only orders of one product, or of one status."""
+
+    product: Literal["conversion", "brokerage"] | msgspec.UnsetType = msgspec.UNSET
+    status: str | msgspec.UnsetType = msgspec.UNSET
+
+
+class AnyOrder(msgspec.Struct, kw_only=True):
+    """An order of any product; amounts have all decimals of their assets. `brokerage`: its quote, if it is of one."""
+
+    id: UuidText
+    product: str
+    side: Literal["buy", "sell"]
+    status: str
+    deskState: str  # noqa: N815  (wire name)
+    version: int
+    customerId: UuidText  # noqa: N815
+    sourceAccountId: UuidText  # noqa: N815
+    sourceAsset: str  # noqa: N815
+    sourceAmount: DecimalText  # noqa: N815
+    destinationAccountId: UuidText  # noqa: N815
+    destinationAsset: str  # noqa: N815
+    destinationAmount: DecimalText  # noqa: N815
+    rate: DecimalText
+    reason: str | None
+    waitsFor: str | None  # noqa: N815
+    railReference: str | None  # noqa: N815
+    createdAt: TimeText  # noqa: N815
+    expiresAt: TimeText  # noqa: N815
+    updatedAt: TimeText  # noqa: N815
+    confirmedAt: TimeText | None  # noqa: N815
+    endedAt: TimeText | None  # noqa: N815
+    brokerage: QuoteDetail | None = None
+
+
+def any_order_answer(order: Order, quote: FirmQuote | None, scales: Mapping[str, int]) -> AnyOrder:
+    """Render an order of any product."""
+    return AnyOrder(
+        id=str(order.id),
+        product=order.product,
+        side=order.side,  # type: ignore[arg-type]
+        status=STATUSES[order.product][order.state],
+        deskState=order.state,
+        version=order.version,
+        customerId=str(order.tenant_id),
+        sourceAccountId=str(order.source_account_id),
+        sourceAsset=order.source_asset,
+        sourceAmount=print_units(order.source_units, scales[order.source_asset]),
+        destinationAccountId=str(order.destination_account_id),
+        destinationAsset=order.destination_asset,
+        destinationAmount=print_units(order.destination_units, scales[order.destination_asset]),
+        rate=exact_rate(order.rate),
+        reason=order.reason,
+        waitsFor=order.waits_for,
+        railReference=order.rail_reference,
+        createdAt=iso_milliseconds(order.created_at),
+        expiresAt=iso_milliseconds(order.expires_at),
+        updatedAt=iso_milliseconds(order.updated_at),
+        confirmedAt=time_text(order.confirmed_at),
+        endedAt=time_text(order.ended_at),
+        brokerage=None if quote is None else brokerage_shapes.quote_detail(quote, scales),
+    )
+
+
+def product_of(name: str | None) -> str | None:
+    """Return the product that is wanted, None for all; refuses REQUEST_INVALID."""
+    if name and name not in STATUSES:
+        raise Refusal(Code.REQUEST_INVALID, f"There is no product {name[:40]!r}.")
+    return name or None
+
+
+def states_of(status: str | None, product: str | None) -> list[str] | None:
+    """Return the states that a status stands for, in one product or in all, None for all; refuses REQUEST_INVALID."""
+    if not status:
+        return None
+    tables: list[Any] = [STATUSES[product]] if product else list(STATUSES.values())
+    states = {state for table in tables for state, word in table.items() if word == status}
+    if not states:
+        raise Refusal(Code.REQUEST_INVALID, f"There is no status {status[:40]!r}.")
+    return sorted(states)
