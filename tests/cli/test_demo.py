@@ -25,7 +25,7 @@ def demo(tmp_path: Path) -> Iterator[Demo]:
 
 def story_in(out: str) -> list[str]:
     """Return the commands that a demo told to paste."""
-    return [part for part in out.split("\n\n") if part.startswith(("QUOTE=", "curl "))]
+    return [part for part in out.split("\n\n") if part.startswith(("QUOTE=", "ACCESS=", "OFFER=", "curl "))]
 
 
 def test_the_story_works_when_pasted_and_outlives_the_demo(demo: Demo, tmp_path: Path) -> None:
@@ -40,13 +40,14 @@ def test_the_story_works_when_pasted_and_outlives_the_demo(demo: Demo, tmp_path:
     until_gone(demo)
 
     blocks = story_in(said.out)
-    assert len(blocks) == 3
+    assert len(blocks) == 6
     with demo.run() as second:
         assert demo.told == told
         pasted = paste([*blocks, 'echo "ORDER $QUOTE"'], tmp_path)
         assert pasted.code == 0, pasted
         assert '"status":"debit_pending"' in pasted.out
         assert '"status":"completed"' in pasted.out
+        assert '"spread":"1.96078000"' in pasted.out
         found = re.search("ORDER (.*)", pasted.out)
         assert found is not None
         order_id = found[1]
@@ -68,14 +69,16 @@ def test_what_the_demo_leaves(demo: Demo) -> None:
         assert {path.stat().st_mode & 0o777 for path in (demo.home / "secrets").iterdir()} == {0o600}
         assert (demo.home / "secrets").stat().st_mode & 0o777 == 0o700
         told = demo.told
-        assert told.keys() == {"base_url", "operator", "exchanges"}
+        assert told.keys() == {"base_url", "operator", "exchanges", "offers"}
         assert told["operator"].keys() == {"base_url", "token"}
         assert told["exchanges"].keys() == {"base_url", "api_key", "account_id", "wallet_id"}
+        assert told["offers"].keys() == {"base_url", "client_id", "client_secret", "user_id"}
         assert told["base_url"] == demo.url
         file.unlink()
     with demo.run():
         made_new = demo.told
         assert made_new["exchanges"]["api_key"] != told["exchanges"]["api_key"]
+        assert made_new["offers"]["client_secret"] != told["offers"]["client_secret"]
         url = f"{demo.url}/exchanges/otc-exchanges"
         assert get(url, {"x-api-key": made_new["exchanges"]["api_key"]})[0] == 200
         assert get(url, {"x-api-key": told["exchanges"]["api_key"]})[0] == 401
