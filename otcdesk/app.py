@@ -408,7 +408,9 @@ def prefix_of(dialect: type[Dialect], settings: Settings) -> str:
 
 
 def _document(dialect: type[Dialect], settings: Settings) -> Page:
-    return Health.document(msgspec.json.encode(openapi_document(dialect, prefix_of(dialect, settings))))
+    host, _ = _placed(settings).get(dialect.name, ("", ""))
+    server = dialect_urls(settings)[dialect.name] if host else prefix_of(dialect, settings)
+    return Health.document(msgspec.json.encode(openapi_document(dialect, server)))
 
 
 def price_feed_settings(settings: Settings) -> PriceFeedSettings:

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
+import asyncpg
 import msgspec
 
 from otcdesk.clock import Clock
@@ -92,17 +93,25 @@ class Credentials:
         return secret
 
     async def create_client(self, *, lane: int, owner_id: UUID, name: str, world_kind: str = "live") -> tuple[str, str]:
-        """Make a client of a partner; returns its id, and its secret, this once."""
-        client_id, secret = await self._make(
-            lane=lane,
-            kind=CLIENT,
-            owner_id=owner_id,
-            name=name,
-            scopes=sorted(SCOPES[CLIENT]),
-            world_kind=world_kind,
-            source_ips=[],
-            expires_at=None,
-        )
+        """Make a client of a tenant; returns its id, and its secret, this once.
+
+        Refuses REQUEST_INVALID for the name of another of its live clients: it is what the audit chain tells them by.
+        """
+        try:
+            client_id, secret = await self._make(
+                lane=lane,
+                kind=CLIENT,
+                owner_id=owner_id,
+                name=name,
+                scopes=sorted(SCOPES[CLIENT]),
+                world_kind=world_kind,
+                source_ips=[],
+                expires_at=None,
+            )
+        except asyncpg.UniqueViolationError as error:
+            if error.constraint_name != "clients_by_name":
+                raise
+            raise Refusal(Code.REQUEST_INVALID, f"There is a live client {name!r} of this tenant already.") from None
         return str(client_id), secret
 
     async def _make(

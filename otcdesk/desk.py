@@ -26,7 +26,7 @@ from otcdesk.storage.leadership import Leadership
 
 
 class Caller(msgspec.Struct, frozen=True, kw_only=True):
-    """Who asks, and what they may."""
+    """Who asks, and what they may. A client of a tenant has the id of its credential, by which it is counted."""
 
     lane: int
     owner_id: UUID
@@ -34,6 +34,7 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     scopes: frozenset[str]
     csrf_token: str | None = None
+    client_id: UUID | None = None
 
 
 class OrderPage(msgspec.Struct, frozen=True):

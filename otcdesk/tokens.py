@@ -63,13 +63,16 @@ class _Stored(msgspec.Struct, frozen=True, kw_only=True):
     issued_at: datetime
     expires_at: datetime
     spent_at: datetime | None
+    spent_by: Literal["use", "revocation"] | None
 
 
 class Reused(Exception):
-    """A refresh token that was spent before was presented again: somebody has a copy."""
+    """A client's refresh token that bought a pair before was presented again: somebody has a copy."""
 
-    def __init__(self, issued_at: datetime) -> None:
+    def __init__(self, client: Credential, digest: str, issued_at: datetime) -> None:
         super().__init__("a refresh token was used again")
+        self.client = client
+        self.digest = digest
         self.issued_at = issued_at
 
 
@@ -95,28 +98,44 @@ class Tokens:
     async def rotate(self, client: Credential, refresh_token: str) -> TokenPair:
         """Return the next pair for a client's refresh token, which is dead from now on.
 
-        Refuses REFRESH_TOKEN_UNKNOWN and REFRESH_TOKEN_DEAD; raises Reused for one that was spent.
+        Refuses REFRESH_TOKEN_UNKNOWN and REFRESH_TOKEN_DEAD; raises Reused for one that has bought a pair.
         """
         now = self._clock.now()
         pair = self._pair(client, now)
         until = now + timedelta(seconds=REFRESH_SECONDS)
         old, new = hash_of(refresh_token), hash_of(pair.refresh_token)
         if await self._reads.value("tokens", "rotate", old, client.id, now, new, until) is None:
-            dead = await self._dead(client, old)
-            if dead.spent_at is not None:
-                raise Reused(dead.issued_at)
+            await self.check_live(client, refresh_token)
             raise Refusal(Code.REFRESH_TOKEN_DEAD)
         return pair
+
+    async def check_live(self, client: Credential, refresh_token: str) -> None:
+        """Do nothing for a client's refresh token that is live; for any other refuse and raise as `rotate` does."""
+        digest = hash_of(refresh_token)
+        stored = await self._stored(client, digest)
+        if stored.spent_by == "use":
+            raise Reused(client, digest, stored.issued_at)
+        if stored.spent_at is not None or stored.expires_at <= self._clock.now():
+            raise Refusal(Code.REFRESH_TOKEN_DEAD)
+
+    async def claim_report(self, reused: Reused) -> bool:
+        """Tell whether the second use of a token is still to be reported, and by nobody else from now on."""
+        values = (reused.digest, reused.client.id, self._clock.now())
+        return await self._reads.value("tokens", "claim_report", *values) is not None
+
+    async def give_back_report(self, reused: Reused) -> None:
+        """Let the next use of a token be reported, as this one could not be."""
+        await self._reads.value("tokens", "give_back_report", reused.digest, reused.client.id)
 
     async def revoke(self, client: Credential, refresh_token: str) -> None:
         """End a client's refresh token; refuses REFRESH_TOKEN_UNKNOWN and REFRESH_TOKEN_DEAD."""
         digest = hash_of(refresh_token)
         if await self._reads.value("tokens", "revoke", digest, client.id, self._clock.now()) is None:
-            await self._dead(client, digest)
+            await self._stored(client, digest)
             raise Refusal(Code.REFRESH_TOKEN_DEAD)
 
-    async def _dead(self, client: Credential, digest: str) -> _Stored:
-        """Return a token that is not live; refuses REFRESH_TOKEN_UNKNOWN."""
+    async def _stored(self, client: Credential, digest: str) -> _Stored:
+        """Return what is known of a client's token; refuses REFRESH_TOKEN_UNKNOWN."""
         stored = await self._reads.row("tokens", "token", _Stored, digest, client.id)
         if stored is None:
             raise Refusal(Code.REFRESH_TOKEN_UNKNOWN)

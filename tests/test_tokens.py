@@ -71,11 +71,35 @@ async def test_one_that_was_used_or_revoked_is_told_from_one_that_ran_out(
     used, revoked = await tokens.issue(client), await tokens.issue(client)
     await tokens.rotate(client, used.refresh_token)
     await tokens.revoke(client, revoked.refresh_token)
-    for pair in (used, revoked):
+    for check in (tokens.rotate, tokens.check_live):
         with pytest.raises(Reused) as caught:
-            await tokens.rotate(client, pair.refresh_token)
-        assert caught.value.issued_at == clock.now()
+            await check(client, used.refresh_token)
+        assert (caught.value.client, caught.value.issued_at) == (client, clock.now())
+        assert await refused(check(client, revoked.refresh_token)) is Code.REFRESH_TOKEN_DEAD
+    for pair in (used, revoked):
         assert await refused(tokens.revoke(client, pair.refresh_token)) is Code.REFRESH_TOKEN_DEAD
+
+
+async def test_a_second_use_is_reported_once_unless_it_could_not_be(tokens: Tokens, client: Credential) -> None:
+    pair = await tokens.issue(client)
+    await tokens.check_live(client, pair.refresh_token)
+    await tokens.rotate(client, pair.refresh_token)
+    with pytest.raises(Reused) as caught:
+        await tokens.rotate(client, pair.refresh_token)
+    reused = caught.value
+    assert sorted([await tokens.claim_report(reused) for _ in range(3)]) == [False, False, True]
+    await tokens.give_back_report(reused)
+    assert await tokens.claim_report(reused)
+    assert not await tokens.claim_report(reused)
+
+
+async def test_of_a_tenants_live_clients_no_two_have_one_name(reads: Reads, lane: Lane) -> None:
+    credentials = Credentials(reads, lane.clock)
+    first, _ = await credentials.create_client(lane=lane.number, owner_id=A, name="once")
+    assert await refused(credentials.create_client(lane=lane.number, owner_id=A, name="once")) is Code.REQUEST_INVALID
+    await credentials.create_client(lane=lane.number, owner_id=uuid4(), name="once")
+    assert await credentials.revoke(lane.number, first)
+    await credentials.create_client(lane=lane.number, owner_id=A, name="once")
 
 
 async def test_only_its_own_client_can_use_a_token(

@@ -64,7 +64,8 @@ def accept_quote(command: AcceptQuote, books: Books, moment: Moment) -> QuoteAcc
     """Accept a quote that nobody has accepted.
 
     Refuses, in this order: PARTY_UNVERIFIED, PARTY_INACTIVE, AGREEMENTS_NOT_ACCEPTED, QUOTE_GONE, EXTERNAL_ID_DIFFERS,
-    QUOTE_ACCEPTED, QUOTE_EXPIRED, QUOTE_SUPERSEDED (offers contract 4, steps 3 to 9). A quote that cannot be carried
+    QUOTE_ACCEPTED, QUOTE_EXPIRED, QUOTE_SUPERSEDED (offers contract 4, steps 3 to 9). Who may not repeat is never told
+    EXTERNAL_ID_DIFFERS: a second acceptance is QUOTE_ACCEPTED, whatever the id (3.3). A quote that cannot be carried
     out any more fails at once; that is no refusal, and binds the id.
     """
     order, quote = _checked(command, books, moment)
@@ -72,7 +73,7 @@ def accept_quote(command: AcceptQuote, books: Books, moment: Moment) -> QuoteAcc
     if order.state not in {CREATED, EXPIRED}:
         known = books.find(Acceptance, order.id)
         bound = known.external_id if known else None
-        if command.external_id is not None and bound is not None and bound != command.external_id:
+        if command.repeats and command.external_id is not None and bound not in {None, command.external_id}:
             raise Refusal(Code.EXTERNAL_ID_DIFFERS)
         raise Refusal(Code.QUOTE_ACCEPTED)
     if order.state == EXPIRED:
@@ -87,11 +88,14 @@ def repeated_accept(command: AcceptQuote, first: QuoteAccepted, books: Books, mo
     """Answer an external id that was used before: what has become of its quote, or why it cannot be used for another.
 
     Refuses QUOTE_FAILED, and QUOTE_ACCEPTED to who may not repeat; for another quote, in this order, PARTY_UNVERIFIED,
-    PARTY_INACTIVE, AGREEMENTS_NOT_ACCEPTED, QUOTE_GONE, EXTERNAL_ID_TAKEN (offers contract 4, steps 3 to 7).
+    PARTY_INACTIVE, AGREEMENTS_NOT_ACCEPTED, QUOTE_GONE, QUOTE_ACCEPTED to who may not repeat, if the other one is,
+    EXTERNAL_ID_TAKEN (offers contract 4, steps 3 to 7).
     """
     quote = books.find(FirmQuote, first.order_id)
     if command.order_id != first.order_id or quote is None or quote.party_id != command.party_id:
-        _checked(command, books, moment)
+        other, _ = _checked(command, books, moment)
+        if not command.repeats and other.state not in {CREATED, EXPIRED}:
+            raise Refusal(Code.QUOTE_ACCEPTED)
         raise Refusal(Code.EXTERNAL_ID_TAKEN)
     if not command.repeats:
         raise Refusal(Code.QUOTE_ACCEPTED)

@@ -137,6 +137,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     status: int = 200
     body: Any = None
     body_optional: bool = False
+    #: Fields of the body that must be there though its shape lets them be left out, to tell by itself what is missing.
+    body_required: tuple[str, ...] = ()
     answer: Any = None
     query: Any = None
     query_required: tuple[str, ...] = ()

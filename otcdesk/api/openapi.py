@@ -39,6 +39,12 @@ _CREDENTIALS = {
     "apiKey": {"type": "apiKey", "in": "header", "name": "x-api-key"},
     "bearer": {"type": "http", "scheme": "bearer"},
 }
+#: What only who sends a body meets.
+_OF_BODIES = {Code.BODY_TOO_LARGE, Code.CONTENT_TYPE_UNSUPPORTED}
+
+#: From here on statuses say that it did not go well.
+_ERRORS = 400
+
 _ID_SCHEMA = {"type": "string", "format": "uuid"}
 _COUNT_SCHEMA = {"type": "integer", "minimum": 0}
 
@@ -98,6 +104,9 @@ def _operation(dialect: type[Dialect], route: Route, schema_of: dict[int, Any]) 
     forms = [schema_of[id(shape)] for shape in _alternatives(route.body)]
     if forms:
         schema = forms[0] if len(forms) == 1 else {"anyOf": forms}
+        if route.body_required:
+            given = {name: {"type": "string", "minLength": 1} for name in route.body_required}
+            schema = {"allOf": [schema, {"type": "object", "required": [*given], "properties": given}]}
         content = {"application/json": {"schema": schema}}
         operation["requestBody"] = {"required": not route.body_optional, "content": content}
     return operation
@@ -132,9 +141,10 @@ def _responses(dialect: type[Dialect], route: Route, schema_of: dict[int, Any]) 
     responses: dict[str, Any] = {str(route.status): {"description": "Done", "content": content}}
     if not route.wrapped and route.answer is None:
         responses = {str(route.status): {"description": "Done; no body"}}
-    responses |= {str(status): {"description": meaning} for status, meaning in route.also.items()}
-    words: dict[int, list[str]] = {}
-    for code in sorted(COMMON_CODES.union(route.refuses), key=lambda code: code.name):
+    responses |= {str(status): {"description": meaning} for status, meaning in route.also.items() if status < _ERRORS}
+    words: dict[int, list[str]] = {status: [words] for status, words in route.also.items() if status >= _ERRORS}
+    common = COMMON_CODES if route.body is not None else COMMON_CODES - _OF_BODIES
+    for code in sorted(common.union(route.refuses), key=lambda code: code.name):
         reply = dialect.reply_to(code, route.label)
         words.setdefault(reply.status, [])
         if reply.word not in words[reply.status]:

@@ -51,6 +51,8 @@ class Page(Protocol):
 class Served(Protocol):
     """A dialect, as it is reached."""
 
+    name: str
+
     async def __call__(self, request: Request) -> Answer:
         """Answer a request whose `inside` is the dialect's part of the path."""
         ...
@@ -63,6 +65,7 @@ class Served(Protocol):
 class Front:
     """The outermost edge: hands a request to the dialect whose host or prefix it names, or to a page.
 
+    On a dialect's own host everything is the dialect's but the document of it.
     Whatever is nowhere gets its error in the shape of the dialect `otherwise`.
     """
 
@@ -83,7 +86,7 @@ class Front:
         """Pass a request on, with the part of its path that the dialect owns."""
         path = request.path
         named = self._hosts.get(_host(request)) if self._hosts else None
-        if named is not None:
+        if named is not None and path != f"/openapi/{named.name}.json":
             return await named(request)
         for prefix, served in self._prefixes:
             if path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] in {"", "/"}:

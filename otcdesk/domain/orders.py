@@ -20,8 +20,9 @@ class Order(Noun, frozen=True, kw_only=True, gc=False, omit_defaults=True):
 
     Every field with a default is null by default, so that what an order does not have yet need not be written.
 
-    `rate` is destination per one source; it and `destination_units` are the quoted ones until the order has executed,
-    from then on the executed ones. `approved_rate` and `approved_units` are what the operator approved.
+    `rate` is destination per one source, but in brokerage fiat for one of the asset whichever of them is the source; it
+    and `destination_units` are the quoted ones until the order has executed, from then on the executed ones.
+    `approved_rate` and `approved_units` are what the operator approved.
     `due_at` is when the clock moves the order by itself. `waits_for` names the rail whose outcome it waits for, and
     `rail_reference` is the idempotency reference of that outside call.
     """

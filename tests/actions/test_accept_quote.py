@@ -287,10 +287,22 @@ def test_an_id_that_was_given_without_repeats_is_bound_all_the_same() -> None:
     order = quoted(desk).order
     accepted(desk, order, "ext-1", repeats=False)
     assert desk.refuse(accepting(order, repeats=False), owner_id=P, key="ext-1") is Code.QUOTE_ACCEPTED
-    assert desk.refuse(accepting(order, "new", repeats=False), owner_id=P, key="new") is Code.EXTERNAL_ID_DIFFERS
+    assert desk.refuse(accepting(order, "new", repeats=False), owner_id=P, key="new") is Code.QUOTE_ACCEPTED
+    assert desk.refuse(accepting(order, "new"), owner_id=P, key="new") is Code.EXTERNAL_ID_DIFFERS
     assert accepted(desk, order, "ext-1").state == "in_progress"
     other = quoted(desk).order
     assert desk.refuse(accepting(other), owner_id=P, key="ext-1") is Code.EXTERNAL_ID_TAKEN
+
+
+def test_who_may_not_repeat_is_told_that_a_quote_is_accepted_before_anything_about_the_id() -> None:
+    desk = brokerage_desk()
+    accepted(desk, quoted(desk, party_id=V).order, "taken", party_id=V)
+    order = quoted(desk).order
+    again = accepting(order, "taken", repeats=False)
+    assert desk.refuse(again, owner_id=P, key="taken") is Code.EXTERNAL_ID_TAKEN
+    accepted(desk, order, "ext-1", repeats=False)
+    assert desk.refuse(again, owner_id=P, key="taken") is Code.QUOTE_ACCEPTED
+    assert desk.refuse(accepting(order, "taken"), owner_id=P, key="taken") is Code.EXTERNAL_ID_TAKEN
 
 
 def test_another_id_for_an_accepted_quote_is_refused_as_in_case_19() -> None:

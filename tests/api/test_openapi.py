@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from typing import Any
 
+import httpx
 import jsonschema_rs
 import pytest
 import schemathesis
@@ -37,6 +38,7 @@ from otcdesk.domain.orders import BUY
 from otcdesk.webhooks.envelope import any_2xx
 from tests.support.callbacks import about_webhook, balance_updated, brokerage_story, story
 from tests.support.offers import SELL, OffersWorld, P, Q
+from tests.support.served import NewServer
 from tests.support.server import CSRF, DeskServer, World, check_error, check_listed_errors
 
 DIALECTS: dict[str, type[Dialect]] = {
@@ -47,7 +49,7 @@ DIALECTS: dict[str, type[Dialect]] = {
 }
 DOCUMENTS = {name: openapi_document(dialect, f"/{name}") for name, dialect in DIALECTS.items()}
 
-EXAMPLES = 30
+EXAMPLES = 15
 
 
 def operations_of(document: dict[str, Any]) -> list[Any]:
@@ -311,3 +313,94 @@ def test_the_server_does_what_the_document_says(
 
     play()
     print(operation.label, mode.value, sorted(statuses.items()))
+
+
+# -- the document of offers --------------------------------------------------------------------------------------------
+
+OFFERS = DOCUMENTS["offers"]
+
+
+def _schema(document: dict[str, Any], schema: dict[str, Any]) -> Any:
+    return jsonschema_rs.Draft202012Validator({**schema, "components": document["components"]})
+
+
+def _body(path: str) -> Any:
+    return _schema(OFFERS, OFFERS["paths"][path]["post"]["requestBody"]["content"]["application/json"]["schema"])
+
+
+@pytest.mark.parametrize(
+    "path, required",
+    [
+        ("/v1/oauth/token", ["grant_type", "client_id"]),
+        ("/v1/oauth/revoke", ["client_id", "client_secret", "refresh_token"]),
+    ],
+)
+def test_the_fields_that_a_request_for_tokens_needs_are_required(path: str, required: list[str]) -> None:
+    validator, good = _body(path), {**dict.fromkeys(required, "x")}
+    if "grant_type" in good:
+        good["grant_type"] = "refresh_token"
+    assert validator.is_valid(good)
+    for field in required:
+        assert not validator.is_valid({name: value for name, value in good.items() if name != field})
+        assert not validator.is_valid({**good, field: None})
+        assert not validator.is_valid({**good, field: ""})
+
+
+def test_v1_names_assets_by_integer_and_v2_by_uuid() -> None:
+    kinds = {"v1": {"type": "integer"}, "v2": {"type": "string", "format": "uuid"}}
+    for version, kind in kinds.items():
+        parameters = OFFERS["paths"][f"/{version}/trades"]["get"]["parameters"]
+        (asset,) = [one["schema"] for one in parameters if one["name"] == "asset_id"]
+        assert kind.items() <= asset.items()
+    schemas = OFFERS["components"]["schemas"]
+    for name, version in (
+        ("OfferRequest", "v1"),
+        ("OfferRequestV2", "v2"),
+        ("OfferAnswer", "v1"),
+        ("OfferAnswerV2", "v2"),
+    ):
+        for field in ("asset_id", "fiat_id"):
+            assert kinds[version].items() <= schemas[name]["properties"][field].items(), (name, field)
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+def test_statuses_about_bodies_are_of_routes_that_read_one(name: str) -> None:
+    for path in DOCUMENTS[name]["paths"].values():
+        for operation in path.values():
+            assert ("413" in operation["responses"]) == ("requestBody" in operation), operation["operationId"]
+            assert "415" not in operation["responses"] or "requestBody" in operation
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+def test_every_error_has_a_body(name: str) -> None:
+    for path in DOCUMENTS[name]["paths"].values():
+        for operation in path.values():
+            for status, response in operation["responses"].items():
+                assert status < "400" or "content" in response, (operation["operationId"], status)
+
+
+def test_what_is_ours_is_marked() -> None:
+    ours = {
+        path for path, item in OFFERS["paths"].items() for one in item.values() if one["summary"].endswith("(ours)")
+    }
+    assert ours == {
+        *("/v2/trades/{id}", "/v1/trades/{id}/tax-details", "/v2/users/{id}/terms", "/v1/account-levels"),
+        *("/v1/assets", "/v1/fiats", "/v1/portfolio"),
+    }
+
+
+def test_the_amount_of_a_notice_is_not_said_to_have_two_decimals() -> None:
+    assert OFFERS["components"]["schemas"]["NoticeAnswer"]["properties"]["amount"]["description"] == "As it was told."
+
+
+def test_on_a_host_of_its_own_a_dialect_names_it_and_shows_its_document_there(new_server: NewServer) -> None:
+    server = new_server(DESK_OFFERS_HOST="offers.example")
+    there = {"host": "offers.example"}
+    document = server.http.get("/openapi/offers.json").json()
+    (named,) = document["servers"]
+    assert re.fullmatch(r"http://offers\.example:\d+", named["url"])
+    assert server.http.get("/openapi/offers.json", headers=there).json() == document
+    for path in ("/openapi/operator.json", "/healthz", "/operator/accounts"):
+        answer = httpx.get(server.url + path, headers=there)
+        assert (answer.status_code, answer.json()["errors"][0]["code"]) == (404, "not.found")
+    assert httpx.get(f"{server.url}/v1/assets", headers=there).status_code == 401

@@ -213,6 +213,9 @@ def test_a_client_is_made_listed_and_revoked(opened: Desk) -> None:
     (row,) = [line for line in listed.lines if "northbank" in line]
     assert row.split()[2] == "client"
     assert found[2] not in listed.out
+    again = opened.run("keys", "create-client", "northbank", "--tenant", A)
+    assert again.code in {1, 2}
+    assert "already" in again.words
     assert opened.run("keys", "revoke", found[1]).out == "revoked\n"
 
 

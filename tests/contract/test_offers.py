@@ -275,6 +275,7 @@ def test_case_34_searching_by_the_external_id(world: OffersWorld) -> None:
     world.traded(external_id="ext-2")
     rows = world.rows("/v1/trades/search?external_transaction_id=ext-1")
     assert [(row["id"], row["offer_id"]) for row in rows] == [(trade["trade_id"], trade["id"])]
-    days = "?date_start=2025-03-01&date_end=2025-04-02"
+    days = "?date_start=2025-03-01&date_end=2025-04-01"  # which are 32, as both are included
     assert_error(world.ask("GET", f"/v1/trades/search{days}"), 422, "validation.date_end")
+    assert world.ask("GET", "/v1/trades/search?date_start=2025-03-01&date_end=2025-03-31").status_code == 200
     assert world.server.http.get(f"{OFFERS}/v1/trades/search").status_code == 401

@@ -221,6 +221,17 @@ def test_v1_with_an_external_id_binds_it(world: OffersWorld) -> None:
     assert_error(world.accept(world.offer()["id"], "ext-1", version="v1"), 406, "external.transaction.exists")
 
 
+def test_a_second_v1_acceptance_is_409_whatever_the_id(world: OffersWorld) -> None:
+    world.traded("V", external_id="taken")
+    made = world.offer()
+    assert_error(world.accept(made["id"], "taken", version="v1"), 406, "external.transaction.exists")
+    assert world.accept(made["id"], "ext-1", version="v1").status_code == 200
+    for external_id in ("ext-1", "ext-2", "taken", None):
+        assert_error(world.accept(made["id"], external_id, version="v1"), 409, "offer.already.accepted")
+    assert_error(world.accept(made["id"], "ext-2"), 406, "offer.external.transaction.mismatch")
+    assert_error(world.accept(made["id"], "taken"), 406, "external.transaction.exists")
+
+
 @pytest.mark.parametrize("blank", ["", "%20", "%00", "x" * 101])
 def test_v1_with_an_external_id_that_is_none(world: OffersWorld, blank: str) -> None:
     path = f"/v1/offers/{world.offer()['id']}/accept?external_transaction_id={blank}"
@@ -315,7 +326,9 @@ def test_what_an_outage_of_the_tax_provider_looks_like(world: OffersWorld) -> No
     assert made["warning"] == [warning]
     assert world.accept(made["id"], "ext-1").json()["data"]["warning"] == [warning]
     assert world.offer()["warning"] == []  # a purchase is not taxed
-    assert_error(world.ask("GET", "/v1/tax-status", user="U"), 503, "service.unavailable")
+    answer = world.ask("GET", "/v1/tax-status", user="U")
+    assert_error(answer, 503, "service.unavailable")
+    assert answer.json()["errors"][0]["title"] == "Nobody can tell now what is withheld of this user's gains."
 
 
 def test_a_dividend_that_a_seller_is_warned_of(world: OffersWorld) -> None:

@@ -230,3 +230,9 @@ def test_methods_that_a_path_does_not_take(world: OffersWorld) -> None:
 def test_the_bearer_is_checked_before_the_body_and_the_user(world: OffersWorld) -> None:
     answer = world.server.http.post(f"{OFFERS}/v1/offers", content=b"nonsense")
     assert_error(answer, 401, "unauthorized")
+
+
+def test_an_amount_below_the_markets_least_is_called_that(world: OffersWorld) -> None:
+    answer = world.create(amount="0.99")
+    assert_error(answer, 422, "validation.amount")
+    assert answer.json()["errors"][0]["title"] == "The amount is less than can be traded."

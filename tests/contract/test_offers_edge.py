@@ -1,14 +1,20 @@
 """The offers dialect's limit and its maintenance switch (offers contract 3.0), and what of it others can see."""
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
+from uuid import uuid4
 
+import asyncpg
 import httpx
 import pytest
 
+from tests.support.databases import run_apart
 from tests.support.offers import OK_BUY, OffersWorld, P, Q, assert_error
 from tests.support.served import NewServer
-from tests.support.server import EXCHANGES, ORDERS, DeskServer, World, assert_refused, wait_until
+from tests.support.server import EXCHANGES, ORDERS, DeskServer, World, assert_refused, run_cli, wait_until
 
 LIMIT_HEADERS = {
     "x-ratelimit-limit": "5, 5;w=1",
@@ -72,6 +78,51 @@ def test_requests_for_tokens_count_for_their_client(limited: DeskServer) -> None
     assert world.oauth("token", world.token_body(Q)).status_code == 200
 
 
+def made_client(world: OffersWorld, partner: str, name: str) -> dict[str, str]:
+    """Make a further client of a partner, and add it to the world's."""
+    tenant = world.told["tenants"][partner]
+    told = run_cli(world.server, "keys", "create-client", name, "--tenant", tenant, "--lane", world.id)
+    found = re.search(r"client id (\S+), secret (\S+)", told)
+    assert found is not None, told
+    world.server.secrets.add(found[2])
+    return {"clientId": found[1], "clientSecret": found[2]}
+
+
+def test_clients_of_one_name_have_limits_of_their_own(limited: DeskServer) -> None:
+    world = OffersWorld(limited)
+    for partner in (P, Q):
+        world.clients[f"{partner} too"] = made_client(world, partner, "main")
+    bearers = [world.bearer(f"{partner} too") for partner in (P, Q)]
+    count, refused = until_refused(lambda: world.ask("GET", "/v1/assets", partner=f"{P} too"), 200)
+    assert count == 5
+    assert_error(refused, 429, "too.many.requests")
+    assert len(set(bearers)) == 2
+    assert world.ask("GET", "/v1/assets", partner=f"{Q} too").status_code == 200
+    assert world.ask("GET", "/v1/assets", partner=P).status_code == 200
+
+
+def test_who_does_not_prove_to_be_a_client_uses_up_its_own_limit_and_not_the_clients(limited: DeskServer) -> None:
+    world = OffersWorld(limited)
+    token = world.pair()["refresh_token"]
+    client_id = world.clients[P]["clientId"]
+    spent = world.pair()["refresh_token"]
+    world.refreshed(spent)
+    wrong: list[tuple[str, dict[str, Any], int]] = [
+        ("token", world.token_body(client_secret="guess"), 401),
+        ("token", {"grant_type": "refresh_token", "client_id": client_id, "refresh_token": "guess"}, 401),
+        ("token", {"grant_type": "refresh_token", "client_id": client_id, "refresh_token": spent}, 401),
+        ("revoke", world.token_body(grant_type=None, client_secret="guess", refresh_token=token), 422),
+        ("token", {"client_id": client_id}, 422),
+        ("token", {"client_id": client_id, "grant_type": "password"}, 422),
+    ]
+    for path, body, status in wrong:
+        count, refused = until_refused(partial(world.oauth, path, body), status)
+        assert count == 5
+        assert_error(refused, 429, "too.many.requests")
+        assert world.oauth("token", world.token_body()).status_code == 200, body
+    assert world.refreshed(token).status_code == 200
+
+
 def test_wrong_requests_for_tokens_count_for_their_address(limited: DeskServer) -> None:
     world = OffersWorld(limited)
     count, refused = until_refused(lambda: world.oauth("token", world.token_body(client_id="nobody")), 401)
@@ -92,7 +143,7 @@ def close(world: World, dialect: str = "offers", **body: Any) -> httpx.Response:
 
 
 def test_a_closed_dialect_answers_503_before_anything_else(world: OffersWorld) -> None:
-    made = world.offer()
+    made, client_id = world.offer(), world.clients[P]["clientId"]
     answer = close(world, reason="new machines")
     assert answer.status_code == 200
     closed = answer.json()["data"]
@@ -107,14 +158,60 @@ def test_a_closed_dialect_answers_503_before_anything_else(world: OffersWorld) -
         lambda: world.oauth("token", world.token_body()),
         lambda: world.oauth("token", world.token_body(client_secret="wrong")),
         lambda: world.oauth("revoke", world.token_body(grant_type=None, refresh_token="x")),
+        lambda: world.oauth("token", {"client_id": client_id}),
+        lambda: world.oauth("revoke", {"client_id": client_id}),
+        lambda: world.oauth("token", {"client_id": client_id, "grant_type": "password"}),
+        lambda: world.oauth("token", {"client_id": client_id, "client_secret": 5}),
     ]
     wait_until(lambda: calls[0]().status_code == 503, "it is closed", seconds=2)
     for call in calls:
         assert_error(call(), 503, "service.unavailable")
     assert_error(world.create(version="v1", how={"partner": None}), 401, "unauthorized")  # live lanes are open
+    assert_error(world.oauth("token", {}), 422, "the.grant_type.field.is.required.")  # whose it is nobody knows
+    assert_error(world.oauth("token", world.token_body(client_id=str(uuid4()))), 401, "credentials.invalid")
     assert world.operator("DELETE", "/operator/maintenance/offers").status_code == 200
     wait_until(lambda: world.accept(made["id"], "ext-1").status_code == 200, "it is open again", seconds=2)
     assert world.operator("GET", "/operator/maintenance").json()["data"] == []
+
+
+@contextmanager
+def live_lane_closed(server: DeskServer) -> Iterator[None]:
+    """Close the offers dialect of a live lane, the only one."""
+
+    async def run(*statements: str) -> None:
+        connection = await asyncpg.connect(server.environ["DATABASE_URL"])
+        try:
+            for statement in statements:
+                await connection.execute(statement)
+        finally:
+            await connection.close()
+
+    add = "insert into lanes (lane, name, kind, created_at) values (999999, 'live', 'live', now())"
+    run_apart(run(add, "insert into maintenance values (999999, 'offers', now(), 'x')"))
+    try:
+        yield
+    finally:
+        run_apart(run("delete from maintenance where lane = 999999", "delete from lanes where lane = 999999"))
+
+
+def test_closing_all_live_lanes_closes_it_for_strangers_and_not_for_sandboxes(world: OffersWorld) -> None:
+    stranger: list[tuple[str, dict[str, Any]]] = [
+        ("token", world.token_body(client_id=str(uuid4()))),
+        ("revoke", {}),
+        ("token", {"grant_type": 5}),
+    ]
+    token = world.pair()["refresh_token"]
+    with live_lane_closed(world.server):
+        wait_until(lambda: world.oauth(*stranger[0]).status_code == 503, "it is closed", seconds=2)
+        for request in stranger:
+            assert_error(world.oauth(*request), 503, "service.unavailable")
+        assert_error(world.ask("GET", "/v1/assets", partner=None), 503, "service.unavailable")
+        assert world.pair().keys() >= {"access_token"}
+        assert world.revoked(token).status_code == 200
+        assert_error(world.oauth("token", world.token_body(client_secret="wrong")), 401, "credentials.invalid")
+        assert_error(world.oauth("token", world.token_body(grant_type=5)), 422, "validation.grant_type")
+        assert world.ask("GET", "/v1/assets").status_code == 200
+    wait_until(lambda: world.oauth(*stranger[0]).status_code == 401, "it is open again", seconds=2)
 
 
 def test_a_lane_is_closed_alone_and_a_dialect_is(world: OffersWorld) -> None:

@@ -298,8 +298,9 @@ def test_a_settled_trade_is_noted_once_and_books_nothing(world: OffersWorld) -> 
         ({"amount": "0"}, 422, "validation.amount"),
         ({"amount": "-1"}, 422, "validation.amount"),
         ({"amount": "1.123456789"}, 422, "validation.amount"),
-        ({"currency": "USD"}, 404, "fiat.not.found"),
-        ({"currency": "BTC"}, 404, "fiat.not.found"),
+        *(({"currency": currency}, 422, "validation.currency") for currency in ("USD", "BTC", "CHF", "eur")),
+        *(({"reference": reference}, 422, "validation.reference") for reference in (UNKNOWN, "nonsense")),
+        ({"direction": "credit"}, 422, "validation.direction"),
         ({"status": "pending"}, 422, "validation.status"),
         ({"direction": "sideways"}, 422, "validation.direction"),
         ({"balance_after": "x"}, 422, "validation.balance_after"),
@@ -323,6 +324,17 @@ def test_only_ones_own_finished_trades_are_settled(world: OffersWorld) -> None:
     assert_error(world.ask("POST", "/v1/fiat-stock", settlement(offer)), 404, "trade.not.found")
     sold = world.traded(**SELL)
     assert world.ask("POST", "/v1/fiat-stock", settlement(sold, direction="credit")).status_code == 200
+    assert_error(world.ask("POST", "/v1/fiat-stock", settlement(sold)), 422, "validation.direction")
+    assert world.ask("POST", "/v1/fiat-stock", settlement(sold, refund=True)).json()["data"]["direction"] == "refund"
+
+
+def test_a_notice_in_other_letters_is_the_same(world: OffersWorld) -> None:
+    trade = world.traded()
+    first = world.ask("POST", "/v1/fiat-stock", settlement(trade))
+    upper = trade["id"].upper()
+    again = settlement(trade, reference=upper, transaction_id=upper)
+    assert world.ask("POST", "/v1/fiat-stock", again).json() == first.json()
+    assert_error(world.ask("POST", "/v1/fiat-stock", {**again, "amount": "99.00"}), 409, "notice.differs")
 
 
 def test_a_top_up_that_is_on_its_way(world: OffersWorld) -> None:

@@ -107,6 +107,8 @@ _TITLES: dict[Code, str] = {
     Code.AGREEMENT_NOT_FOUND: "There are no such terms.",
     Code.AGREEMENTS_NOT_ACCEPTED: "The user has not accepted the latest mandatory terms.",
     Code.PRICE_UNAVAILABLE: "No offer can be made at this moment.",
+    Code.AMOUNT_TOO_SMALL: "The amount is less than can be traded.",
+    Code.AMOUNT_TOO_LARGE: "The amount is more than can be traded.",
     Code.QUOTE_NOT_COVERED: "The balance does not cover this offer.",
     Code.QUOTE_NOT_FOUND: "There is no such offer.",
     Code.QUOTE_GONE: "There is no such offer, or it is another user's.",
@@ -116,6 +118,12 @@ _TITLES: dict[Code, str] = {
     Code.QUOTE_ACCEPTED: "This offer was accepted already.",
     Code.QUOTE_EXPIRED: "This offer has expired.",
     Code.QUOTE_SUPERSEDED: "A newer offer was made to this user.",
+}
+
+#: What single routes say otherwise, with the replies above that do.
+_TITLE_EXCEPTIONS: dict[tuple[str, Code], str] = {
+    (route, Code.PARTY_UNVERIFIED): "This user cannot trade: it is not verified."
+    for route in (_TAX_STATUS, _TAX_DETAILS)
 }
 
 #: Why an accepted offer failed: the key, and a sentence.
@@ -151,19 +159,19 @@ def reply_to(refusal: Refusal, reply: Reply, route: str) -> Reply:
     return reply
 
 
-def error_body(reply: Reply, refusal: Refusal) -> dict[str, Any]:
+def error_body(reply: Reply, refusal: Refusal, route: str = "") -> dict[str, Any]:
     """Return the body of an error: one entry, or one for each field that a request for a token lacks."""
     missing = refusal.facts.get("missing_fields")
     if missing:
         codes = [(f"the.{field}.field.is.required.", f"The {field} field is required.") for field in missing]
     else:
-        codes = [(reply.word, _title(refusal))]
+        codes = [(reply.word, _title(refusal, route))]
     return {"errors": [{"code": code, "title": title} for code, title in codes]}
 
 
-def _title(refusal: Refusal) -> str:
+def _title(refusal: Refusal, route: str) -> str:
     if refusal.code is Code.EXECUTION_FAILED:
         return failure(refusal.facts.get("reason"))[1]
     if refusal.detail != refusal.code.sentence:
         return refusal.detail
-    return _TITLES.get(refusal.code, refusal.code.sentence)
+    return _TITLE_EXCEPTIONS.get((route, refusal.code)) or _TITLES.get(refusal.code, refusal.code.sentence)

@@ -8,9 +8,11 @@ import asyncio
 from uuid import UUID
 
 from otcdesk.actions.accept_quote import AcceptQuote, QuoteAccepted
+from otcdesk.actions.quote_brokerage import BrokerageQuoted
 from otcdesk.api.dialect import Call
 from otcdesk.api.http import Answer
 from otcdesk.api.offers import shapes
+from otcdesk.api.offers.listings import LaneListings
 from otcdesk.api.offers.reads import brokered, user
 from otcdesk.domain.brokerage import FAILED, FINISHED
 from otcdesk.domain.orders import SELL, Order
@@ -24,16 +26,22 @@ _TAKEN = Answer(202, b"")
 
 async def create_offer(call: Call) -> shapes.OfferAnswer:
     """Make an offer to a user; the user's older ones can no longer be accepted."""
+    made, listings = await _made(call)
+    return shapes.offer_answer(made.order, made.quote, listings)
+
+
+async def create_offer_v2(call: Call) -> shapes.OfferAnswerV2:
+    """Make an offer; asset and fiat are named by pid."""
+    made, listings = await _made(call)
+    return shapes.offer_answer_v2(made.order, made.quote, listings)
+
+
+async def _made(call: Call) -> tuple[BrokerageQuoted, LaneListings]:
     lane, party_id = call.caller.lane, shapes.user_of(call.request)
     codes = await call.services.listings.codes(lane, *shapes.named_ids(call.body))
     tax = await _tax(call, party_id)
-    made = await call.submit(shapes.quote_command(call.body, party_id, codes, tax))
-    return shapes.offer_answer(made.order, made.quote, await call.services.listings.with_codes(lane, *codes))
-
-
-async def create_offer_v2(call: Call) -> shapes.OfferAnswer:
-    """Make an offer; asset and fiat are named by pid."""
-    return await create_offer(call)
+    made: BrokerageQuoted = await call.submit(shapes.quote_command(call.body, party_id, codes, tax))
+    return made, await call.services.listings.with_codes(lane, *codes)
 
 
 async def accept_offer(call: Call) -> Answer:

@@ -6,6 +6,7 @@ refused, as `validation.<name>` (contract 3.0).
 
 import re
 from collections.abc import Collection
+from copy import copy
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 from urllib.parse import urlencode
@@ -30,12 +31,16 @@ _NUMBER = re.compile(r"[0-9]{1,12}", re.ASCII)
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _TIME = re.compile(r"(\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d{1,6})?) ?([+-]\d{2}:\d{2}|Z|\d{2}:\d{2})?", re.ASCII)
 
-#: The longest period of a search (contract 3.5).
+#: The longest period of a search (contract 3.5); of days, the first and the last are of it.
 PERIOD = timedelta(days=31)
 _DAY = timedelta(days=1)
 
+#: The least difference of two times in the books.
+MOMENT = timedelta(microseconds=1)
+
 #: Times outside of these years are nobody's, and a month more or less of them could not be written.
 _YEARS = range(1970, 9000)
+_FIRST_DAY, _LAST_DAY = datetime(_YEARS[0], 1, 1, tzinfo=UTC), datetime(_YEARS[-1], 12, 31, tzinfo=UTC)
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True):
@@ -134,15 +139,31 @@ class Query:
     def dates(self) -> Period:
         """Return the period from `date_start` to `date_end`, both days included, in UTC."""
         start, end = self._date("date_start"), self._date("date_end")
-        if start is not None and end is not None and end < start:
-            raise invalid("date_end", "The period ends before it begins.")
-        return _checked(Period(start=start, end=None if end is None else end + _DAY), "date_end", PERIOD + _DAY)
+        return _checked(Period(start=start, end=None if end is None else end + _DAY), "date_end", least=_DAY)
 
     def times(self) -> Period:
         """Return the period from `start` until before `end`; the names of an earlier revision count as well."""
-        start = self._time("start") or self._time("date_start")
-        end = self._time("end") or self._last_time("date_end")
-        return _checked(Period(start=start, end=end), "end", PERIOD)
+        start = self._time("start" if "start" in self._given else "date_start")
+        if "end" in self._given:
+            return _checked(Period(start=start, end=self._time("end")), "end")
+        day = self._is_date("date_end")
+        end = self._time("date_end")
+        last = end + _DAY if end is not None and day else end  # a date lasts the whole day
+        return _checked(Period(start=start, end=last), "date_end", least=MOMENT if day else timedelta())
+
+    def with_days(self, now: datetime) -> "Query":
+        """Return the same query with the days written out that it asks for: the last 31 unless it says others.
+
+        They are whole days of UTC, so that all pages of one search are of the same time (contract 3.5).
+        """
+        start, end = bounded(
+            self.dates(), now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + _DAY
+        )
+        days = {"date_start": start, "date_end": end - _DAY}
+        written = {name: [f"{min(max(day, _FIRST_DAY), _LAST_DAY):%Y-%m-%d}"] for name, day in days.items()}
+        found = copy(self)
+        found._given = {**self._given, **written}  # noqa: SLF001  (one of its own kind)
+        return found
 
     def _date(self, name: str) -> datetime | None:
         value = self.text(name)
@@ -156,7 +177,7 @@ class Query:
 
     def _time(self, name: str) -> datetime | None:
         value = self.text(name)
-        if value is None or _DATE.fullmatch(value):
+        if value is None or self._is_date(name):
             return self._date(name)
         parts = _TIME.fullmatch(value)
         found = None if parts is None else _read_time(parts[1], parts[2] or "Z")
@@ -164,10 +185,8 @@ class Query:
             raise invalid(name, f"{name} must be a time: YYYY-MM-DDTHH:MM:SSZ.")
         return found
 
-    def _last_time(self, name: str) -> datetime | None:
-        """Return until before when a time lasts: a date lasts the whole day."""
-        found = self._time(name)
-        return found + _DAY if found is not None and _DATE.fullmatch(self.text(name) or "") else found
+    def _is_date(self, name: str) -> bool:
+        return _DATE.fullmatch(self.text(name) or "") is not None
 
     def link(self, page: int, page_size: int) -> str:
         """Return the query of another page of the same."""
@@ -191,21 +210,21 @@ def _read_time(time: str, offset: str) -> datetime | None:
     return moment.astimezone(UTC) if moment.year in _YEARS else None
 
 
-def _checked(period: Period, name: str, longest: timedelta) -> Period:
-    """Refuse a period that ends before it begins or is too long."""
+def _checked(period: Period, name: str, *, least: timedelta = timedelta()) -> Period:
+    """Refuse a period that ends before it begins, which is one shorter than `least`, or is too long."""
     if period.start is not None and period.end is not None:
-        if period.end < period.start:
+        if period.end - period.start < least:
             raise invalid(name, "The period ends before it begins.")
-        if period.end - period.start > longest:
+        if period.end - period.start > PERIOD:
             raise invalid(name, f"The period is longer than {PERIOD.days} days.")
     return period
 
 
-def bounded(period: Period, now: datetime) -> tuple[datetime, datetime]:
-    """Return a period with both ends: without any the last 31 days, with one of them 31 days from it, or until it."""
+def bounded(period: Period, until: datetime) -> tuple[datetime, datetime]:
+    """Return a period with both ends: 31 days from its one end, or to it, or without any those before `until`."""
     if period.start is not None:
         return period.start, period.end or period.start + PERIOD
-    end = period.end or now + _DAY
+    end = period.end or until
     return end - PERIOD, end
 
 

@@ -56,4 +56,4 @@ async def tax_rate(call: Call, party: Party) -> int | None:
         async with asyncio.timeout(call.desk.settings.tax_timeout_ms / 1000):
             return await call.desk.tax.rate_bps(call.caller.lane, party.id)
     except (RailUnavailable, RailUnknown, TimeoutError):
-        raise Refusal(Code.UNAVAILABLE) from None
+        raise Refusal(Code.UNAVAILABLE, "Nobody can tell now what is withheld of this user's gains.") from None

@@ -96,8 +96,8 @@ async def tax_status(call: Call) -> list[shapes.TaxStatusAnswer]:
 
 async def fiat_stock(call: Call) -> shapes.NoticeAnswer:
     """Keep that a trade was settled by a bank transfer; nothing is booked for it."""
-    await finished_trade(call, shapes.settled_trades(call.body))
-    return shapes.notice_answer(await call.submit(shapes.settlement_command(call.body)))
+    trade = await finished_trade(call, shapes.settled_trade(call.body))
+    return shapes.notice_answer(await call.submit(shapes.settlement_command(call.body, trade)))
 
 
 async def announce_deposit(call: Call) -> shapes.NoticeAnswer:

@@ -18,10 +18,11 @@ from otcdesk.actions.register_party import AcceptAgreements, RegisterParty
 from otcdesk.api.offers.errors import invalid
 from otcdesk.api.offers.listings import LaneListings
 from otcdesk.api.offers.queries import PageNumber, PageSize, Query
-from otcdesk.api.offers.shapes import Amount, Fiat, Price, amount_of, path_id, pid_of, timestamp
-from otcdesk.api.wire import KEPT_TEXT, TimeText, UuidText
+from otcdesk.api.offers.shapes import Amount, Brokered, Price, amount_of, path_id, pid_of, timestamp
+from otcdesk.api.wire import KEPT_TEXT, DecimalText, TimeText, UuidText
 from otcdesk.domain.brokerage import AccountLevel, Agreement, Listing
 from otcdesk.domain.ledger import Account
+from otcdesk.domain.orders import BUY, SELL
 from otcdesk.domain.parties import Party
 from otcdesk.money import PRICE_DECIMALS, print_units
 
@@ -49,6 +50,10 @@ _COUNTRY = re.compile(r"[A-Z]{2}", re.ASCII)
 _TIMESTAMP = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,6})?([+-]\d{2}:\d{2}|Z)", re.ASCII)
 _YEARS = range(1970, 9000)
 
+#: Which way the money of a trade goes, as seen from the partner (contract 3.6), unless it goes back.
+_DIRECTIONS: Mapping[str, str] = {BUY: "debit", SELL: "credit"}
+_REFUND = "refund"
+
 Words = Annotated[str, Meta(min_length=1, max_length=100, pattern=KEPT_TEXT)]
 Country = Annotated[str, Meta(pattern="^[A-Z]{2}$", max_length=2)]
 AccountType = Literal["user", "business_user"]
@@ -73,12 +78,14 @@ class TermsRequest(msgspec.Struct, kw_only=True):
 class SettlementRequest(msgspec.Struct, kw_only=True):
     """A bank transfer that settled a trade."""
 
-    reference: Words
-    transaction_id: str
+    reference: Annotated[UuidText, Meta(description="The id of the trade.")]
+    transaction_id: Annotated[UuidText, Meta(description="The id of the trade, or of the offer that it came from.")]
     amount: Amount
-    currency: Words
+    currency: Annotated[Words, Meta(description="The symbol of the trade's fiat.")]
     status: Literal["finished"]
-    direction: Literal["debit", "credit", "refund"]
+    direction: Annotated[
+        Literal["debit", "credit", "refund"], Meta(description="`debit` for a purchase, `credit` for a sale.")
+    ]
     timestamp: str
     balance_after: Annotated[str, Meta(pattern=r"^-?[0-9]{1,24}(\.[0-9]{1,8})?$")] | None = None
     refund: bool | None = None
@@ -163,7 +170,7 @@ class NoticeAnswer(msgspec.Struct, kw_only=True):
     id: UuidText
     reference: str
     transaction_id: str
-    amount: Fiat
+    amount: Annotated[DecimalText, Meta(description="As it was told.")]
     currency: str
     direction: str
     timestamp: TimeText
@@ -225,13 +232,14 @@ def accept_terms_command(user_id: str, body: TermsRequest) -> AcceptAgreements:
     )
 
 
-def settlement_command(body: SettlementRequest) -> RecordNotice:
+def settlement_command(body: SettlementRequest, trade: Brokered) -> RecordNotice:
     """Return the command that keeps what settled a trade."""
-    direction = "refund" if body.refund else body.direction
+    direction = _REFUND if body.refund else body.direction
+    _check_settles(body, direction, trade)
     return RecordNotice(
         kind="settlement",
-        reference=body.reference,
-        transaction_id=body.transaction_id,
+        reference=str(trade.order.id),
+        transaction_id=str(trade.order.id),
         direction=direction,
         fiat=body.currency,
         amount=amount_of(body.amount, "amount"),
@@ -270,9 +278,20 @@ def _time(text: str) -> datetime:
     return moment.astimezone(UTC)
 
 
-def settled_trades(body: SettlementRequest) -> UUID:
+def settled_trade(body: SettlementRequest) -> UUID:
     """Return the trade that a notice is about; refuses REQUEST_INVALID."""
     return pid_of(body.transaction_id, "transaction_id")
+
+
+def _check_settles(body: SettlementRequest, direction: str, trade: Brokered) -> None:
+    """Refuse REQUEST_INVALID for what is not the trade's: its id, its fiat, which way the money goes (contract 3.6)."""
+    if pid_of(body.reference, "reference") != trade.order.id:
+        raise invalid("reference", "reference must be the id of the trade.")
+    if body.currency != trade.quote.fiat:
+        raise invalid("currency", "currency must be the fiat of the trade.")
+    expected = _DIRECTIONS[trade.order.side]
+    if direction not in {expected, _REFUND}:
+        raise invalid("direction", f"direction must be {expected} or {_REFUND} for this trade.")
 
 
 def wanted_terms(query: Query) -> Wanted:

@@ -8,7 +8,7 @@ one that it does not have, are ours: `account-levels`, `trades/{id}`, `tax-detai
 from typing import Any
 
 from otcdesk.api.dialect import Dialect, Reply, Route
-from otcdesk.api.http import Request
+from otcdesk.api.http import Request, check_content_type, decode_body
 from otcdesk.api.offers import errors, offers, reference, reference_shapes, shapes, tokens, trade_shapes, trades
 from otcdesk.api.offers.callbacks import OffersCallbacks
 from otcdesk.api.offers.queries import Links
@@ -52,7 +52,7 @@ _USERS = (Code.PARTY_NOT_FOUND, Code.PARTY_INACTIVE)
 _TOKENS = (Code.CLIENT_INVALID, Code.GRANT_INVALID, Code.REFRESH_TOKEN_UNKNOWN, Code.REFRESH_TOKEN_DEAD)
 
 
-def _token(path: str, handler: Any, summary: str, body: Any, answer: Any) -> Route:
+def _token(path: str, handler: Any, summary: str, body: Any, answer: Any, *required: str) -> Route:
     return Route(
         method="POST",
         path=path,
@@ -60,13 +60,14 @@ def _token(path: str, handler: Any, summary: str, body: Any, answer: Any) -> Rou
         summary=summary,
         scope=None,
         body=body,
+        body_required=required,
         answer=answer,
         wrapped=False,
         refuses=_TOKENS,
     )
 
 
-def _create(path: str, handler: Any, summary: str, body: Any) -> Route:
+def _create(path: str, handler: Any, summary: str, body: Any, answer: Any) -> Route:
     return Route(
         method="POST",
         path=path,
@@ -75,7 +76,7 @@ def _create(path: str, handler: Any, summary: str, body: Any) -> Route:
         scope=OFFERS_SCOPE,
         status=201,
         body=body,
-        answer=shapes.OfferAnswer,
+        answer=answer,
         headers=_USER,
         refuses=_CREATE,
     )
@@ -134,10 +135,30 @@ def _write(
 
 
 ROUTES = (
-    _token("/v1/oauth/token", tokens.issue_tokens, "Get a pair of tokens", tokens.TokenRequest, tokens.TokenAnswer),
-    _token("/v1/oauth/revoke", tokens.revoke_token, "End a refresh token", tokens.RevokeRequest, None),
-    _create("/v1/offers", offers.create_offer, "Make an offer", shapes.OfferRequest),
-    _create("/v2/offers", offers.create_offer_v2, "Make an offer, named by pids", shapes.OfferRequestV2),
+    _token(
+        "/v1/oauth/token",
+        tokens.issue_tokens,
+        "Get a pair of tokens",
+        tokens.TokenRequest,
+        tokens.TokenAnswer,
+        *("grant_type", "client_id"),
+    ),
+    _token(
+        "/v1/oauth/revoke",
+        tokens.revoke_token,
+        "End a refresh token",
+        tokens.RevokeRequest,
+        None,
+        *("client_id", "client_secret", "refresh_token"),
+    ),
+    _create("/v1/offers", offers.create_offer, "Make an offer", shapes.OfferRequest, shapes.OfferAnswer),
+    _create(
+        "/v2/offers",
+        offers.create_offer_v2,
+        "Make an offer, named by pids",
+        shapes.OfferRequestV2,
+        shapes.OfferAnswerV2,
+    ),
     _accept("/v2/offers/{id}/accept", offers.accept_offer, "Accept an offer; may be repeated", shapes.EXTERNAL_ID),
     _accept("/v1/offers/{id}/accept", offers.accept_offer_v1, "Accept an offer, once"),
     _read(
@@ -165,7 +186,7 @@ ROUTES = (
         trade_shapes.TradeRowV2,
         *_USERS,
         headers=_USER,
-        query=trade_shapes.HistoryQuery,
+        query=trade_shapes.HistoryQueryV2,
         beside={"meta": trade_shapes.PageMeta},
     ),
     _listed(
@@ -186,7 +207,7 @@ ROUTES = (
     _read(
         "/v2/trades/{id}",
         trades.read_trade,
-        "Show a trade",
+        "Show a trade (ours)",
         trade_shapes.TradeAnswer,
         Code.TRADE_NOT_FOUND,
         headers=_PERHAPS_USER,
@@ -194,7 +215,7 @@ ROUTES = (
     _read(
         "/v1/trades/{id}/tax-details",
         trades.tax_details,
-        "Show what of a trade is taxed",
+        "Show what of a trade is taxed (ours)",
         trade_shapes.TaxDetailsAnswer,
         Code.TRADE_NOT_FOUND,
         Code.PARTY_NOT_FOUND,
@@ -267,7 +288,6 @@ ROUTES = (
         reference_shapes.SettlementRequest,
         reference_shapes.NoticeAnswer,
         Code.TRADE_NOT_FOUND,
-        Code.FIAT_NOT_FOUND,
         Code.NOTICE_DIFFERS,
         status=200,
     ),
@@ -306,15 +326,27 @@ class OffersDialect(Dialect):
     callbacks = OffersCallbacks()
 
     async def admit(self, request: Request, route: Route) -> Caller:
-        """Let anybody ask for tokens; what the body says of who asks is its handler's."""
-        if route.scope is None:
-            await self.maintenance.check(self.name, None)
-            return _NOBODY
-        return await super().admit(request, route)
+        """Let anybody ask for tokens: who asks, and whether its lane is closed, is told by what the body says."""
+        return _NOBODY if route.scope is None else await super().admit(request, route)
+
+    async def read_body(self, request: Request, route: Route) -> Any:
+        """Read a body; whose it is that asks for tokens may be known of one that is wrong."""
+        if route.scope is not None:
+            return await super().read_body(request, route)
+        raw = b""
+        try:
+            check_content_type(request)
+            raw = await self.raw_body(request)
+            return decode_body(raw, route.body)
+        except Refusal:
+            await tokens.refuse_unread(self.services, request, raw)
+            raise
 
     def count_request(self, caller: Caller) -> None:
         """Count a request for its client (contract 3.0)."""
-        self.limit.count(caller.lane, caller.name.encode())
+        if caller.client_id is None:
+            raise AssertionError("only clients have bearers of this dialect")
+        self.limit.count(caller.lane, caller.client_id.bytes)
 
     def enveloped(self, value: Any) -> Any:
         """Wrap a value in the envelope."""
@@ -336,6 +368,6 @@ class OffersDialect(Dialect):
             (b"x-envoy-ratelimited", b"true"),
         )
 
-    def error_body(self, reply: Reply, refusal: Refusal, request: Request) -> Any:  # noqa: ARG002
+    def error_body(self, reply: Reply, refusal: Refusal, request: Request) -> Any:
         """Return the list of errors (contract 3.0)."""
-        return errors.error_body(reply, refusal)
+        return errors.error_body(reply, refusal, request.route)

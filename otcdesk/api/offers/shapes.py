@@ -84,8 +84,8 @@ class OfferRequestV2(msgspec.Struct, kw_only=True):
     """A request for an offer; asset and fiat are named by pid."""
 
     type: Side
-    fiat_id: str
-    asset_id: str
+    fiat_id: UuidText
+    asset_id: UuidText
     amount: Amount
     amount_defined_for: DefinedFor
 
@@ -122,13 +122,11 @@ class AcceptQuery(msgspec.Struct, kw_only=True):
     external_transaction_id: Annotated[str, Meta(min_length=1, max_length=_EXTERNAL_ID_MAX)]
 
 
-class OfferAnswer(msgspec.Struct, kw_only=True):
+class _OfferAnswer(msgspec.Struct, kw_only=True):
     """An offer as it is made."""
 
     id: UuidText
     type: Side
-    fiat_id: int | UuidText
-    asset_id: int | UuidText
     fiat_amount: Fiat
     tax_amount: Fiat
     total_amount: Fiat
@@ -140,14 +138,28 @@ class OfferAnswer(msgspec.Struct, kw_only=True):
     warning: list[Warned]
 
 
+class OfferAnswer(_OfferAnswer, kw_only=True):
+    """An offer as it is made; asset and fiat are named by integer."""
+
+    fiat_id: int
+    asset_id: int
+
+
+class OfferAnswerV2(_OfferAnswer, kw_only=True):
+    """An offer as it is made; asset and fiat are named by pid."""
+
+    fiat_id: UuidText
+    asset_id: UuidText
+
+
 class AcceptedAnswer(msgspec.Struct, kw_only=True):
     """An offer that was accepted and carried out: the fourteen fields of the reference."""
 
     id: UuidText
     trade_id: UuidText
     type: Side
-    fiat_id: int | UuidText
-    asset_id: int | UuidText
+    fiat_id: Annotated[int | UuidText, Meta(description="Of the kind that the offer was made with.")]
+    asset_id: Annotated[int | UuidText, Meta(description="Of the kind that the offer was made with.")]
     fiat_amount: Fiat
     tax_amount: Fiat
     total_amount: Fiat
@@ -288,18 +300,27 @@ def timestamp(moment: datetime) -> str:
 
 
 def offer_answer(order: Order, quote: FirmQuote, listings: LaneListings) -> OfferAnswer:
-    """Render an offer that was just made."""
-    return OfferAnswer(
+    """Render an offer that was just made, with integers as ids."""
+    return OfferAnswer(**_made(order, quote, listings))
+
+
+def offer_answer_v2(order: Order, quote: FirmQuote, listings: LaneListings) -> OfferAnswerV2:
+    """Render an offer that was just made, with pids as ids."""
+    return OfferAnswerV2(**_made(order, quote, listings))
+
+
+def _made(order: Order, quote: FirmQuote, listings: LaneListings) -> dict[str, Any]:
+    return {
         **amounts(quote, listings),
-        id=str(order.id),
-        type=order.side,  # type: ignore[arg-type]
-        fiat_id=listings.named(quote.fiat, by_pid=quote.by_pid),
-        asset_id=listings.named(quote.asset, by_pid=quote.by_pid),
-        offer_validity=order.ttl_seconds,
-        expires_at=timestamp(order.expires_at),
-        time=timestamp(order.created_at),
-        warning=warnings(quote),
-    )
+        "id": str(order.id),
+        "type": order.side,
+        "fiat_id": listings.named(quote.fiat, by_pid=quote.by_pid),
+        "asset_id": listings.named(quote.asset, by_pid=quote.by_pid),
+        "offer_validity": order.ttl_seconds,
+        "expires_at": timestamp(order.expires_at),
+        "time": timestamp(order.created_at),
+        "warning": warnings(quote),
+    }
 
 
 def accepted_answer(order: Order, quote: FirmQuote, listings: LaneListings) -> AcceptedAnswer:

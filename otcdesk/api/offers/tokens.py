@@ -6,11 +6,14 @@ of its lane, its access tokens are dead within that time in every process.
 
 import time
 from collections import OrderedDict
-from typing import Literal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
 import structlog
+from msgspec import Meta
 
 from otcdesk.actions.report_token_reuse import ReportTokenReuse
 from otcdesk.api.auth import bearer_of
@@ -41,8 +44,8 @@ class TokenRequest(msgspec.Struct, kw_only=True):
 
     grant_type: Literal["client_credentials", "refresh_token"] | None = None
     client_id: str | None = None
-    client_secret: str | None = None
-    refresh_token: str | None = None
+    client_secret: Annotated[str | None, Meta(description="Required for `client_credentials`.")] = None
+    refresh_token: Annotated[str | None, Meta(description="Required for `refresh_token`.")] = None
 
 
 class RevokeRequest(msgspec.Struct, kw_only=True):
@@ -100,6 +103,12 @@ class Clients:
         return found is not None and found.id == client.id
 
 
+class _Named(msgspec.Struct):
+    """Whose a body is that is wrong in another place."""
+
+    client_id: Any = None
+
+
 class OffersServices(msgspec.Struct, frozen=True, kw_only=True):
     """What handlers of this dialect use beside the desk."""
 
@@ -118,44 +127,60 @@ def caller_of(client: Credential) -> Caller:
         name=f"{CLIENT}:{client.name}",
         kind=CLIENT,
         scopes=frozenset(client.scopes),
+        client_id=client.id,
     )
 
 
 async def issue_tokens(call: Call) -> Answer:
     """Grant a pair of tokens."""
-    _check_given(call.body, "grant_type", "client_id")
-    return token_answer(await _GRANTS[call.body.grant_type](call))
+    async with _asking(call) as client:
+        _check_given(call.body, "grant_type", "client_id", *_NEEDED.get(call.body.grant_type, ()))
+        return token_answer(await _GRANTS[call.body.grant_type](call, client))
 
 
 async def revoke_token(call: Call) -> Answer:
     """End a refresh token; access tokens that it has bought live on."""
-    _check_given(call.body, "client_id", "client_secret", "refresh_token")
-    client = await _client(call, call.body.client_secret)
-    await call.services.tokens.revoke(client, call.body.refresh_token)
-    return Answer(200, b"")
+    async with _asking(call) as client:
+        _check_given(call.body, "client_id", "client_secret", "refresh_token")
+        await call.services.tokens.revoke(await _with_secret(call, client), call.body.refresh_token)
+        return Answer(200, b"")
 
 
-async def _by_secret(call: Call) -> TokenPair:
-    _check_given(call.body, "client_secret")
-    pair: TokenPair = await call.services.tokens.issue(await _client(call, call.body.client_secret))
+async def _by_secret(call: Call, client: Credential | None) -> TokenPair:
+    pair: TokenPair = await call.services.tokens.issue(await _with_secret(call, client))
     return pair
 
 
-async def _by_refresh_token(call: Call) -> TokenPair:
-    """Rotate; a token that was spent before is told to the audit chain, whose refusal is the answer."""
-    _check_given(call.body, "refresh_token")
-    client = await _client(call, call.body.client_secret)
+async def _by_refresh_token(call: Call, client: Credential | None) -> TokenPair:
+    """Rotate; the first use of a token that was spent before is told to the audit chain."""
     try:
-        pair: TokenPair = await call.services.tokens.rotate(client, call.body.refresh_token)
+        proved = await _with_refresh_token(call, client)
+        pair: TokenPair = await call.services.tokens.rotate(proved, call.body.refresh_token)
     except Reused as reused:
-        log.warning("refresh_token_reused", client_id=str(client.id), issued_at=reused.issued_at.isoformat())
-        call.caller = caller_of(client)
-        await call.submit(ReportTokenReuse(credential_id=client.id, issued_at=reused.issued_at))
-        raise AssertionError("a report of a reused token is always refused") from reused
+        await _report(call, reused)
+        raise Refusal(Code.REFRESH_TOKEN_DEAD) from None
     return pair
 
 
 _GRANTS = {CLIENT_CREDENTIALS: _by_secret, REFRESH_TOKEN: _by_refresh_token}
+
+#: What a request needs beside its grant and its client.
+_NEEDED = {CLIENT_CREDENTIALS: ("client_secret",), REFRESH_TOKEN: ("refresh_token",)}
+
+
+async def _report(call: Call, reused: Reused) -> None:
+    """Tell the audit chain that a token was used again, once for each token; what it did not take is told next time."""
+    tokens, client = call.services.tokens, reused.client
+    if not await tokens.claim_report(reused):
+        return
+    log.warning("refresh_token_reused", client_id=str(client.id), issued_at=reused.issued_at.isoformat())
+    report = ReportTokenReuse(credential_id=client.id, issued_at=reused.issued_at)
+    try:
+        await call.desk.submit(caller_of(client), report, request_id=call.request.id)
+    except Refusal as refusal:
+        if refusal.code is not Code.REFRESH_TOKEN_DEAD:  # which is how it is taken
+            await tokens.give_back_report(reused)
+            raise
 
 
 def _check_given(body: TokenRequest | RevokeRequest, *fields: str) -> None:
@@ -165,21 +190,73 @@ def _check_given(body: TokenRequest | RevokeRequest, *fields: str) -> None:
         raise Refusal(Code.GRANT_INVALID, missing_fields=missing)
 
 
-async def _client(call: Call, secret: str | None) -> Credential:
-    """Return the client that a body names, if its secret is right, where one is given.
+@asynccontextmanager
+async def _asking(call: Call) -> AsyncIterator[Credential | None]:
+    """Give the client that a body names, None for nobody, once it is known that the dialect is open for it.
 
-    Refuses MAINTENANCE, RATE_LIMITED, CLIENT_INVALID. A client's requests count for the client, and those that name
-    none, or give a wrong secret, for the address that they come from.
+    Refuses MAINTENANCE before anything else. Until a client has proved who it is, with its secret or a refresh token
+    that lives, what is refused counts for the address that it comes from (RATE_LIMITED): a stranger who knows a
+    client's id cannot use up its limit.
     """
-    services, address = call.services, call.request.client_address.encode()
-    client: Credential | None = await services.clients.named(call.body.client_id)
+    client = await _open_for(call.services, call.body.client_id)
+    try:
+        yield client
+    except Refusal:
+        if call.caller.client_id is None:
+            _count_for_address(call.services, call.request)
+        raise
+
+
+async def refuse_unread(services: OffersServices, request: Request, raw: bytes) -> None:
+    """Refuse what comes before a mistake in the body of a request for tokens: MAINTENANCE, RATE_LIMITED."""
+    try:
+        named = msgspec.json.decode(raw, type=_Named).client_id
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        named = None
+    await _open_for(services, named if isinstance(named, str) else None)
+    _count_for_address(services, request)
+
+
+async def _open_for(services: OffersServices, client_id: str | None) -> Credential | None:
+    """Return the client of this id, None for a stranger, to whom it is closed while every live lane is.
+
+    Refuses MAINTENANCE.
+    """
+    client = await services.clients.named(client_id or "")
     await services.maintenance.check("offers", None if client is None else client.lane)
-    if client is not None:
-        services.limit.count(client.lane, b"token\n" + client.id.bytes)
-        if secret is None or await services.clients.has_secret(client, secret):
-            return client
-    services.limit.count(0, b"address\n" + address)
-    raise Refusal(Code.CLIENT_INVALID)
+    return client
+
+
+def _count_for_address(services: OffersServices, request: Request) -> None:
+    services.limit.count(0, b"address\n" + request.client_address.encode())
+
+
+def _prove(call: Call, client: Credential) -> None:
+    """Note that a request is its client's, and count it; refuses RATE_LIMITED."""
+    call.caller = caller_of(client)
+    call.services.limit.count(client.lane, client.id.bytes)
+
+
+async def _with_secret(call: Call, client: Credential | None) -> Credential:
+    """Return the client, which the secret proves; refuses CLIENT_INVALID, RATE_LIMITED."""
+    if client is None or not await call.services.clients.has_secret(client, call.body.client_secret):
+        raise Refusal(Code.CLIENT_INVALID)
+    _prove(call, client)
+    return client
+
+
+async def _with_refresh_token(call: Call, client: Credential | None) -> Credential:
+    """Return the client, which a live refresh token proves, or a secret if there is one as well.
+
+    Refuses CLIENT_INVALID, REFRESH_TOKEN_UNKNOWN, REFRESH_TOKEN_DEAD, RATE_LIMITED; raises Reused.
+    """
+    if client is None:
+        raise Refusal(Code.CLIENT_INVALID)
+    if call.body.client_secret is not None:
+        return await _with_secret(call, client)
+    await call.services.tokens.check_live(client, call.body.refresh_token)
+    _prove(call, client)
+    return client
 
 
 def token_answer(pair: TokenPair) -> Answer:

@@ -37,6 +37,11 @@ from otcdesk.domain.orders import BUY, SELL, Order
 from otcdesk.money import PRICE_DECIMALS, print_decimal
 
 SIDES = (BUY, SELL)
+
+#: What a search may ask for: an earlier revision wrote `completed` (contract 3.5).
+SearchedStatus = Status | Literal["completed"]
+_SEARCHED_STATES = {**STATES, "completed": FINISHED}
+
 INITIATORS = InitiatedBy.__args__  # type: ignore[attr-defined]
 
 _NOTHING = Decimal(0)
@@ -122,10 +127,19 @@ class CursorMeta(msgspec.Struct, kw_only=True):
 
 
 class HistoryQuery(msgspec.Struct, kw_only=True):
-    """What of a user's history is wanted."""
+    """What of a user's history is wanted; an asset by its integer."""
 
     types: list[Side] = msgspec.field(name="types[]")
-    asset_id: int | str
+    asset_id: Annotated[int, Meta(ge=1)]
+    page: PageNumber = 1
+    page_size: PageSize = 10
+
+
+class HistoryQueryV2(msgspec.Struct, kw_only=True):
+    """What of a user's history is wanted; an asset by its pid."""
+
+    types: list[Side] = msgspec.field(name="types[]")
+    asset_id: UuidText
     page: PageNumber = 1
     page_size: PageSize = 10
 
@@ -148,7 +162,7 @@ class SearchQueryV2(msgspec.Struct, kw_only=True):
 
     start: TimeText
     end: TimeText
-    status: Status
+    status: Annotated[SearchedStatus, Meta(description="`completed` is an earlier word for `finished`.")]
     initiated_by: InitiatedBy
     asset_symbol: str
     type: Side
@@ -176,7 +190,7 @@ def trade_row_v2(found: Brokered, listings: LaneListings) -> TradeRowV2:
 
 def trade_answer(found: Brokered, listings: LaneListings) -> TradeAnswer:
     """Render one trade."""
-    answer = TradeAnswer(**_row(found, listings), **_pids(found.quote, listings), **_taxed(found.quote, listings))
+    answer = TradeAnswer(**_row(found, listings), **_pids(found.quote, listings), **_taxed(found, listings))
     if found.order.state == FAILED:
         code, message = failure(found.order.reason)
         answer.error = TradeError(error_code=code, error_message=message)
@@ -185,7 +199,7 @@ def trade_answer(found: Brokered, listings: LaneListings) -> TradeAnswer:
 
 def tax_details_answer(found: Brokered, listings: LaneListings) -> TaxDetailsAnswer:
     """Render what of a trade is taxed."""
-    return TaxDetailsAnswer(type="tax-details", trade_id=str(found.order.id), **_taxed(found.quote, listings))
+    return TaxDetailsAnswer(type="tax-details", trade_id=str(found.order.id), **_taxed(found, listings))
 
 
 def _number(code: str, listings: LaneListings) -> int:
@@ -227,24 +241,28 @@ def _time(order: Order) -> datetime:
     return order.ended_at if order.state == FINISHED and order.ended_at is not None else order.created_at
 
 
-def _taxed(quote: FirmQuote, listings: LaneListings) -> dict[str, Any]:
-    """Return the gain of a sale over its cost basis, and as much of it as is taxed: a loss is not (contract R5)."""
-    gain_units, scale = quote.gain_units or 0, listings.scale(quote.fiat)
+def _taxed(found: Brokered, listings: LaneListings) -> dict[str, Any]:
+    """Return the gain of a sale over its cost basis, and as much of it as is taxed: a loss is not (contract R5).
+
+    What was not carried out has gained nothing.
+    """
+    gain_units, scale = (found.quote.gain_units or 0) * is_finished(found), listings.scale(found.quote.fiat)
     return {"taxable_amount": fiat_text(max(gain_units, 0), scale), "capital_gain": fiat_text(gain_units, scale)}
 
 
 def states_of(query: Query) -> list[str] | None:
     """Return the states that a search wants, all if None; what nobody initiated but users is in none of them."""
-    word, initiator = query.word("status", STATES), query.word("initiated_by", INITIATORS)
+    word, initiator = query.word("status", _SEARCHED_STATES), query.word("initiated_by", INITIATORS)
     if initiator not in {None, BY_USER}:
         return []
-    return None if word is None else [STATES[word]]
+    return None if word is None else [_SEARCHED_STATES[word]]
 
 
-def page_answer(rows: Sequence[Any], request: Request, page: Page, total: int) -> Answer:
-    """Return a page with its meta and links, as v1 has them (contract 3.0)."""
+def page_answer(rows: Sequence[Any], query: Query, total: int) -> Answer:
+    """Return the page that a query asks for with its meta and links, as v1 has them (contract 3.0)."""
+    page = query.page()
     meta = PageMeta(total_count=total, page=page.page, page_size=page.page_size)
-    return Answer(200, {"data": rows, "meta": meta, "links": linked(Query(request), page, total)})
+    return Answer(200, {"data": rows, "meta": meta, "links": linked(query, page, total)})
 
 
 def unlinked_answer(rows: Sequence[Any], page: Page, total: int) -> Answer:
@@ -261,8 +279,9 @@ def cursor_answer(rows: Sequence[TradeRowV2], size: int) -> Answer:
 
 def whole(rows: Sequence[Any], request: Request) -> Answer:
     """Return a page of rows that are all there."""
-    page = Query(request).page()
-    return page_answer(rows[page.offset : page.offset + page.page_size], request, page, len(rows))
+    query = Query(request)
+    page = query.page()
+    return page_answer(rows[page.offset : page.offset + page.page_size], query, len(rows))
 
 
 def part(found: BrokeredPage, page: Page) -> BrokeredPage:

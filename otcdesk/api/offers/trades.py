@@ -5,7 +5,7 @@ counts offers by when they were made, newest first, so that new ones come before
 twice or leaves one out because of what is traded meanwhile.
 """
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
 from otcdesk.api.dialect import Call
@@ -14,14 +14,11 @@ from otcdesk.api.offers import shapes
 from otcdesk.api.offers import trade_shapes as trades
 from otcdesk.api.offers.errors import invalid
 from otcdesk.api.offers.listings import LaneListings
-from otcdesk.api.offers.queries import Query, bounded
+from otcdesk.api.offers.queries import MOMENT, Query, bounded
 from otcdesk.api.offers.reads import brokered, check_verified, party_of, user
 from otcdesk.api.offers.shapes import Brokered, BrokeredPage
 from otcdesk.domain.brokerage import ASSET
 from otcdesk.errors import Code, Refusal
-
-#: The least difference of two times in the books.
-_MOMENT = timedelta(microseconds=1)
 
 
 async def history(call: Call) -> Answer:
@@ -30,7 +27,7 @@ async def history(call: Call) -> Answer:
     asset = query.number("asset_id", most=2**31 - 1)
     found, listings = await _history(call, query, asset)
     rows = [trades.trade_row(row, listings) for row in found.rows]
-    return trades.page_answer(rows, call.request, query.page(), found.total)
+    return trades.page_answer(rows, query, found.total)
 
 
 async def history_v2(call: Call) -> Answer:
@@ -55,28 +52,29 @@ async def _history(call: Call, query: Query, asset: int | UUID | None) -> tuple[
 
 async def search(call: Call) -> Answer:
     """Search what a partner's users have traded, oldest first; at most 31 days, unless a trade is named."""
-    query = Query(call.request)
-    page = query.page()
-    found, listings = await _with_listings(call, await _searched(call, query))
+    query, page = await _searched(call, Query(call.request))
+    found, listings = await _with_listings(call, page)
     rows = [trades.trade_row(row, listings) for row in found.rows]
-    return trades.page_answer(rows, call.request, page, found.total)
+    return trades.page_answer(rows, query, found.total)
 
 
-async def _searched(call: Call, query: Query) -> BrokeredPage:
+async def _searched(call: Call, query: Query) -> tuple[Query, BrokeredPage]:
+    """Return what is found, and the query by which its other pages are found."""
     lane, owner_id, reads = call.caller.lane, call.caller.owner_id, call.desk.reads
     period, party_id, page = query.dates(), query.uuid("user_pid"), query.page()
     ids = {one for one in (query.uuid("internal_trade_id"), query.uuid("offer_id")) if one is not None}
     external_id = shapes.searched_external_id(query)
     if len(ids) > 1:  # a trade has the id of its offer
-        return BrokeredPage(rows=[])
+        return query, BrokeredPage(rows=[])
     if ids or external_id is not None:
         named = (next(iter(ids), None), external_id, period.start, period.end, party_id)
         found = await reads.row("brokerage", "traded_as", BrokeredPage, lane, owner_id, *named)
-        return trades.part(found or BrokeredPage(rows=[]), page)
-    start, end = bounded(period, await call.desk.business_time(lane))
-    wanted = (start, end, party_id, page.page_size, page.offset)
+        return query, trades.part(found or BrokeredPage(rows=[]), page)
+    query = query.with_days(await call.desk.business_time(lane))
+    period = query.dates()
+    wanted = (period.start, period.end, party_id, page.page_size, page.offset)
     found = await reads.row("brokerage", "traded_between", BrokeredPage, lane, owner_id, *wanted)
-    return found or BrokeredPage(rows=[])
+    return query, found or BrokeredPage(rows=[])
 
 
 async def search_v2(call: Call) -> Answer:
@@ -102,8 +100,8 @@ async def _searched_v2(call: Call, query: Query, most: int) -> list[Brokered]:
         span = (period.start, period.end, now)
         found = await reads.rows("brokerage", "made_as", Brokered, lane, owner_id, order_id, *span, *filters)
     else:
-        start, end = bounded(period, now)
-        end = end if before is None else min(end, before + _MOMENT)  # so that an index leads to the place
+        start, end = bounded(period, now + MOMENT)
+        end = end if before is None else min(end, before + MOMENT)  # so that an index leads to the place
         place = (start, end, cursor, most, now)
         found = await reads.rows("brokerage", "made_between", Brokered, lane, owner_id, *place, *filters)
     return [shapes.by_the_clock(row, now) for row in found]
@@ -128,7 +126,7 @@ async def read_trade(call: Call) -> trades.TradeAnswer:
 async def tax_details(call: Call) -> trades.TaxDetailsAnswer:
     """Show what of a trade is taxed."""
     order_id, party_id = shapes.path_id(call.path_text("id"), "trade_id"), shapes.user_or_none(call.request)
-    found = await brokered(call, order_id, party_id, unknown=Code.TRADE_NOT_FOUND)
+    found = await finished_trade(call, order_id, party_id)
     check_verified(await party_of(call, found.quote.party_id))
     return trades.tax_details_answer(found, await _listings_of(call, found))
 
@@ -145,9 +143,9 @@ async def _with_listings(call: Call, found: BrokeredPage) -> tuple[BrokeredPage,
     return found, await call.services.listings.with_codes(call.caller.lane, *codes)
 
 
-async def finished_trade(call: Call, trade_id: UUID) -> Brokered:
-    """Return a finished trade of the caller's; refuses TRADE_NOT_FOUND."""
-    found = await brokered(call, trade_id, None, unknown=Code.TRADE_NOT_FOUND)
+async def finished_trade(call: Call, trade_id: UUID, party_id: UUID | None = None) -> Brokered:
+    """Return a finished trade of the caller's, of one user unless None; refuses TRADE_NOT_FOUND."""
+    found = await brokered(call, trade_id, party_id, unknown=Code.TRADE_NOT_FOUND)
     if not trades.is_finished(found):
         raise Refusal(Code.TRADE_NOT_FOUND)
     return found

@@ -217,7 +217,8 @@ begin
     end loop;
 end $$;
 
--- Refresh tokens of tenants, by hash. One that was used, or revoked, is dead; `spent_at` says since when.
+-- Refresh tokens of tenants, by hash. One that was used, or revoked, is dead; `spent_at` says since when. `reported_at`
+-- says since when the audit chain knows that it was used a second time.
 create table refresh_tokens (
     hash text primary key,
     lane integer not null references lanes,
@@ -227,6 +228,7 @@ create table refresh_tokens (
     expires_at timestamptz not null,
     spent_at timestamptz,
     spent_by text check (spent_by in ('use', 'revocation')),
+    reported_at timestamptz check (reported_at is null or spent_by = 'use'),
     constraint spent_somehow check ((spent_at is null) = (spent_by is null))
 );
 
@@ -243,3 +245,6 @@ create table maintenance (
 
 alter table credentials drop constraint credentials_kind_check;
 alter table credentials add constraint credentials_kind_check check (kind in ('api_key', 'operator', 'client'));
+
+-- The audit chain names a client by its name, so of a tenant's live ones no two have the same.
+create unique index clients_by_name on credentials (lane, owner_id, name) where kind = 'client' and revoked_at is null;

@@ -25,6 +25,16 @@ returning hash
 -- What is known of a client's token.
 select row_to_json(t) from refresh_tokens as t where t.hash = $1 and t.credential_id = $2
 
+-- name: claim_report
+-- Note that the second use of a token is reported, nothing if it has been.
+update refresh_tokens set reported_at = $3
+where hash = $1 and credential_id = $2 and spent_by = 'use' and reported_at is null
+returning hash
+
+-- name: give_back_report
+-- The report could not be made.
+update refresh_tokens set reported_at = null where hash = $1 and credential_id = $2
+
 -- name: forget
 -- Drop tokens that ran out before $1; at most so many, so that it never takes long.
 with over as (

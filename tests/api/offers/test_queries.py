@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from otcdesk.api.http import Request
-from otcdesk.api.offers.queries import PERIOD, Page, Period, Query, bounded, linked
+from otcdesk.api.offers.queries import MOMENT, PERIOD, Page, Period, Query, bounded, linked
 from otcdesk.errors import Refusal
 
 NOW = datetime(2025, 3, 4, 12, tzinfo=UTC)
@@ -93,7 +93,7 @@ def test_pages() -> None:
 @pytest.mark.parametrize(
     "text, found",
     [
-        ("", (NOW + timedelta(days=1) - PERIOD, NOW + timedelta(days=1))),
+        ("", (NOW - PERIOD, NOW)),
         ("date_start=2025-01-01", (datetime(2025, 1, 1, tzinfo=UTC), datetime(2025, 2, 1, tzinfo=UTC))),
         ("date_end=2025-02-28", (datetime(2025, 3, 1, tzinfo=UTC) - PERIOD, datetime(2025, 3, 1, tzinfo=UTC))),
         (
@@ -110,7 +110,7 @@ def test_a_period_has_both_ends_in_the_end(text: str, found: tuple[datetime, dat
 def test_periods_of_days_are_at_most_31_days_long(start: Any, days: int) -> None:
     end = start + timedelta(days=days)
     asked = query(f"date_start={start}&date_end={end}")
-    if 0 <= days <= 31:
+    if 0 <= days <= 30:
         period = asked.dates()
         assert isinstance(period, Period)
         assert period.start is not None
@@ -152,3 +152,60 @@ def test_links_lead_from_page_to_page(page: int, size: int, total: int) -> None:
     assert links.last == f"?x=1&page={last}&page_size={size}"
     assert (links.next is not None) == (page < last)
     assert (links.prev is not None) == (1 < page <= last + 1)
+
+
+@pytest.mark.parametrize(
+    "text, days",
+    [
+        ("", ("2025-02-02", "2025-03-04")),
+        ("date_start=2025-01-01", ("2025-01-01", "2025-01-31")),
+        ("date_end=2025-01-31", ("2025-01-01", "2025-01-31")),
+        ("date_start=2025-01-01&date_end=2025-01-01", ("2025-01-01", "2025-01-01")),
+        ("date_end=1970-01-01", ("1970-01-01", "1970-01-01")),
+        ("date_start=8999-12-31", ("8999-12-31", "8999-12-31")),
+    ],
+)
+@pytest.mark.parametrize("now", [NOW, NOW.replace(hour=0), NOW.replace(hour=23, minute=59)])
+def test_days_are_written_out_and_lead_to_themselves(text: str, days: tuple[str, str], now: datetime) -> None:
+    asked = query("x=1&" + text)
+    written = asked.with_days(now)
+    assert (written.text("date_start"), written.text("date_end"), written.text("x")) == (*days, "1")
+    assert query(written.link(2, 10)[1:]).with_days(now + timedelta(days=400)).dates() == written.dates()
+    assert query(asked.link(1, 10)[1:]).text("date_start") == asked.text("date_start")  # which is as it was
+
+
+@pytest.mark.parametrize(
+    "text, field",
+    [
+        ("start=2025-03-02T00:00:00Z&end=2025-03-01T00:00:00Z", "end"),
+        ("date_start=2025-03-02&date_end=2025-03-01", "date_end"),
+        ("date_start=2025-03-02T12:00:00Z&date_end=2025-03-01", "date_end"),
+        ("date_start=2025-03-02T00:00:00Z&date_end=2025-03-01T00:00:00Z", "date_end"),
+        ("start=2025-03-02&date_end=2025-03-01", "date_end"),
+        ("date_start=2025-03-02&end=2025-03-01", "end"),
+        ("date_start=2025-03-01&date_end=2025-04-01", "date_end"),
+        ("start=2025-03-01&end=2025-04-01T00:00:00.000001Z", "end"),
+        ("start=x&date_start=2025-03-01", "start"),
+        ("date_start=x", "date_start"),
+        ("date_end=x", "date_end"),
+    ],
+)
+def test_times_that_are_wrong_are_named_as_they_were_sent(text: str, field: str) -> None:
+    with pytest.raises(Refusal) as caught:
+        query(text).times()
+    assert field_of(caught) == field
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "date_start=2025-03-01&date_end=2025-03-31",
+        "start=2025-03-01&end=2025-04-01",
+        "date_start=2025-03-01T12:00:00Z&date_end=2025-03-01",
+    ],
+)
+def test_times_that_are_right(text: str) -> None:
+    period = query(text).times()
+    assert period.start is not None
+    assert period.end is not None
+    assert MOMENT <= period.end - period.start <= PERIOD
