@@ -267,7 +267,8 @@ def test_the_server_does_what_the_document_says(
 ) -> None:
     world, real = traded if name == "offers" else played
     raw = operation.definition.raw
-    if mode is GenerationMode.NEGATIVE and not raw.get("parameters") and "requestBody" not in raw:
+    bound = [one for one in raw.get("parameters", ()) if one["in"] != "path" or one["schema"] != {"type": "string"}]
+    if mode is GenerationMode.NEGATIVE and not bound and "requestBody" not in raw:
         return  # there is nothing to get wrong
     credential = _credential(world, name)
     rejects = mode is GenerationMode.NEGATIVE and operation.label not in LENIENT
