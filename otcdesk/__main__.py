@@ -1,5 +1,15 @@
-"""`python -m otcdesk` is the `otcdesk` command."""
+"""The program's door. Loading it takes half a second, in which Ctrl-C ends it at once and without a word."""
 
-from otcdesk.cli import main
+import signal
 
-main()
+
+def main() -> None:
+    """Load the command and run it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # as an exception it would be shown, or swallowed, amid an import
+    from otcdesk.cli import main as run
+
+    run()
+
+
+if __name__ == "__main__":
+    main()

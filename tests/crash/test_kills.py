@@ -23,7 +23,7 @@ def kills(*victims: Victim, at_random: int) -> list[Kill]:
     return [Kill(victim, moment) for victim in victims for moment in moments]
 
 
-THE_DESK = kills(Victim.DESK, Victim.MACHINE, at_random=3)
+THE_DESK = kills(Victim.DESK, Victim.MACHINE, at_random=1)
 POSTGRES = kills(Victim.POSTGRES, Victim.POSTMASTER, Victim.BACKEND, at_random=1)
 POSTGRES_FOR_LONG = kills(Victim.POSTMASTER, at_random=0)
 

@@ -289,7 +289,7 @@ class Brokerage(RuleBasedStateMachine):
 TestBrokerage = Brokerage.TestCase
 TestBrokerage.settings = settings(
     settings.get_profile(settings.get_current_profile_name()),
-    max_examples=max(settings().max_examples // 2, 50),
+    max_examples=max(settings().max_examples // 4, 50),
     stateful_step_count=60,
 )
 

@@ -108,6 +108,8 @@ class Model:
         self._check_party(party)
         if quoted is None or not mine:
             raise Refused("QUOTE_GONE")
+        if quoted.accepted and not repeats:
+            raise Refused("QUOTE_ACCEPTED")
         if used is not None:
             raise Refused("EXTERNAL_ID_TAKEN")
         if quoted.accepted:
