@@ -96,7 +96,7 @@ _server = _Server()
 EMBEDDED, DEBIAN = "embedded", "debian"
 
 #: Folders of tests that would do the same again on another server.
-ELSEWHERE = ("api", "bench", "cli", "handover", "house", "simulation")
+ELSEWHERE = ("api", "bench", "cli", "contract", "handover", "house", "simulation", "stories")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
