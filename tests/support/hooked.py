@@ -16,14 +16,12 @@ from otcdesk.app import Program
 from otcdesk.domain.event_types import CATALOGUE
 from otcdesk.domain.orders import BUY, Order
 from otcdesk.domain.parties import DESK_ID
-from otcdesk.sealed import SEALING_KEY
-from otcdesk.secret_files import write_private
 from otcdesk.webhooks.deliveries import Delivery
 from otcdesk.webhooks.envelope import SigningKey
 from otcdesk.webhooks.subscriptions import Made, Subscription, Wanted
 from tests.support.clocks import SteeredClock
 from tests.support.conversions import buying, selling
-from tests.support.desk import AUDIT_KEY, FA1, A, Lane, new_lane, submit
+from tests.support.desk import FA1, A, Lane, new_lane, submit
 from tests.support.program import opened, put_audit_key
 
 EVERYTHING = sorted(CATALOGUE)
@@ -126,7 +124,6 @@ async def hooked(dsn: str, home: Path, **settings: Any) -> AsyncIterator[Hooked]
     lane = await new_lane(dsn, clock=SteeredClock())
     connection = await asyncpg.connect(dsn)
     put_audit_key(home)
-    write_private(home / "secrets" / SEALING_KEY, f"{AUDIT_KEY.hex()}\n")  # all homes of one database have the same
     wanted = {
         "webhooks_local": True,
         "webhooks_jitter_percent": 0,

@@ -11,6 +11,7 @@ from otcdesk.app import Program, open_desk
 from otcdesk.config import Settings
 from otcdesk.domain.ledger import Account
 from otcdesk.rails.protocols import Receipt, Transfer
+from otcdesk.sealed import SEALING_KEY
 from otcdesk.secret_files import write_private
 from tests.support.desk import AUDIT_KEY, Lane
 
@@ -40,10 +41,14 @@ class ScriptedRail:
 
 
 def put_audit_key(home: Path) -> None:
-    """Put the key under which the tests' own engines write where a desk of this home finds it."""
+    """Put the keys under which the tests' own engines write, and seal, where a desk of this home finds them.
+
+    All homes of one database have the same: what one has sealed the next must open.
+    """
     folder = home / "secrets"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     write_private(folder / "audit.key", f"{AUDIT_KEY.hex()}\n")
+    write_private(folder / SEALING_KEY, f"{AUDIT_KEY.hex()}\n")
 
 
 @asynccontextmanager
