@@ -147,7 +147,11 @@ class Credentials:
 
     async def find(self, secret: str) -> Credential | None:
         """Return the credential with this secret, whether or not it may still be used."""
-        return await self.reads.row("credentials", "by_hash", Credential, hash_of(secret))
+        return await self.of_hash(hash_of(secret))
+
+    async def of_hash(self, secret_hash: str) -> Credential | None:
+        """Return the same by what is stored of the secret."""
+        return await self.reads.row("credentials", "by_hash", Credential, secret_hash)
 
     async def client(self, client_id: UUID) -> Credential | None:
         """Return the client of this id, unless it was revoked or its lane is closed."""

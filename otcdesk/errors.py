@@ -95,6 +95,18 @@ class Code(Enum):
     TRADE_NOT_FOUND = ("There is no such trade.",)
     NOTICE_DIFFERS = ("This transfer was announced before with other content.",)
 
+    # Payouts, in the order in which they are checked.
+    CHANNEL_NOT_FOUND = ("There is no such channel.",)
+    PAYMENT_METHOD_NOT_FOUND = ("There is no such payment method.",)
+    PAYOUT_NOT_PREPARED = ("No payout was prepared under this id, or it has expired.",)
+    PREPARED_ASSET_DIFFERS = ("The payout was prepared for another asset.",)
+    PREPARED_AMOUNT_DIFFERS = ("The payout was prepared for another amount.",)
+    PREPARED_PAYOUT_USED = ("This prepared payout was sold already.",)
+    CHANNEL_CLOSED = ("This channel cannot be used now.",)
+    CEILING_EXCEEDED = ("The payout costs more than the ceiling.",)
+    PAYOUT_NOT_COVERED = ("The balance does not cover this payout.",)
+    RETURN_EXCEEDS_PAYOUT = ("More comes back than was paid out.",)
+
     # Access tokens.
     CLIENT_INVALID = ("The client's id and secret are not valid.",)
     GRANT_INVALID = ("The request for a token is not valid.",)

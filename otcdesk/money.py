@@ -125,6 +125,14 @@ def parse_rate(text: str, decimals: int = RATE_DECIMALS_MAX) -> Decimal | None:
     return plain(value)
 
 
+def parse_percent(text: str) -> Decimal | None:
+    """Read hundredths of something, 0 to 100 with at most six decimals; None if it is anything else."""
+    if not _DECIMAL.fullmatch(text) or len(text.partition(".")[2].rstrip("0")) > RATE_DECIMALS_MAX:
+        return None
+    value = plain(Decimal(text))
+    return value if value <= 100 else None
+
+
 def plain(value: Decimal) -> Decimal:
     """Return the same number written without exponent and without trailing zeros, so that equal rates look equal."""
     text = format(value, "f")
@@ -156,6 +164,15 @@ def convert(amount: Amount, rate: Rate, to: Asset, rounding: Rounding, decimals:
     numerator, denominator = _ratio(rate.value)
     kept = _divide(amount.units * numerator * 10**places, denominator * 10**amount.asset.scale, rounding)
     return Amount(kept * 10 ** (to.scale - places), to)
+
+
+def convert_back(amount: Amount, rate: Rate, to: Asset, rounding: Rounding) -> Amount:
+    """Convert `amount` of a rate's quote into its base: divided by the rate once, and rounded once."""
+    if (rate.base, rate.quote) != (to.code, amount.asset.code):
+        raise AssetMismatch(f"{rate.base}/{rate.quote} for {amount.asset.code} back to {to.code}")
+    numerator, denominator = _ratio(rate.value)
+    units = _divide(amount.units * denominator * 10**to.scale, numerator * 10**amount.asset.scale, rounding)
+    return Amount(units, to)
 
 
 def less_spread(value: Decimal, spread_bps: int) -> Decimal:
@@ -212,6 +229,17 @@ def share_of(value: Decimal, bps: int) -> Decimal:
 def part_of(amount: Amount, bps: int, rounding: Rounding) -> Amount:
     """Return so many ten-thousandths of an amount."""
     return Amount(_divide(amount.units * bps, 10_000, rounding), amount.asset)
+
+
+def percent_of(amount: Amount, percent: Decimal, rounding: Rounding) -> Amount:
+    """Return so many hundredths of an amount; `percent` may have decimals of its own."""
+    numerator, denominator = _ratio(percent)
+    return Amount(_divide(amount.units * numerator, denominator * 100, rounding), amount.asset)
+
+
+def increased(amount: Amount, bps: int, rounding: Rounding) -> Amount:
+    """Return an amount with so many ten-thousandths put on it."""
+    return Amount(_divide(amount.units * (10_000 + bps), 10_000, rounding), amount.asset)
 
 
 def units_of(value: Decimal, scale: int, rounding: Rounding | None = None) -> int | None:

@@ -40,6 +40,7 @@ class HeldReads(Reads):
     def __init__(self, reads: Reads) -> None:
         super().__init__(reads.pool)
         self.asked: Counter[str] = Counter()
+        self.answered: Counter[str] = Counter()
         self.gate = asyncio.Event()
         self.gate.set()
         self.failing = False
@@ -50,6 +51,7 @@ class HeldReads(Reads):
             raise OSError("the database is away")
         found = await super().records(file, name, *arguments)
         await self.gate.wait()
+        self.answered[name] += 1
         return found
 
     async def rows(self, file: str, name: str, kind: Any, *arguments: Any) -> list[Any]:
@@ -79,6 +81,10 @@ class Pair:
         """Wait for so many whole rounds of looking."""
         before = self.reads.asked["ended_since"]
         await until(lambda: self.reads.asked["ended_since"] > before + number, "it looks")
+
+    def between_rounds(self) -> bool:
+        """Tell whether no round is under way; none begins before the caller awaits something."""
+        return self.reads.asked["ended_since"] == self.reads.answered["ended_since"]
 
     async def idle(self) -> None:
         """Wait until nobody looks any more."""
@@ -160,8 +166,9 @@ async def test_who_comes_back_to_a_lane_that_nobody_waited_for_is_not_missed(pai
     with pair.outcomes.expected(elsewhere.number, kept.id):
         with pair.outcomes.expected(pair.lane.number, order.id):
             await pair.rounds(2)
+            await until(pair.between_rounds, "no round with the lane is under way")
         rounds = pair.reads.asked["ended_since"]
-        pair.reads.gate.clear()  # the next round stays at it, or one that has begun just now
+        pair.reads.gate.clear()
         await until(lambda: pair.reads.asked["ended_since"] > rounds, "a round without the lane is under way")
         with pair.outcomes.expected(pair.lane.number, order.id) as waiting:
             await accept(pair.waiting, pair.lane.number, order)

@@ -13,11 +13,14 @@
 from typing import Any
 
 from otcdesk.actions.accept_quote import AcceptQuote, QuoteAccepted, accept_quote, repeated_accept
+from otcdesk.actions.adjust_payout import AdjustPayout, PayoutAdjusted, adjust_payout
 from otcdesk.actions.approve_conversion import ApproveConversion, approve_conversion
 from otcdesk.actions.cancel_conversion import CancelConversion, cancel_conversion
 from otcdesk.actions.confirm_conversion import ConfirmConversion, Confirmed, confirm_conversion
 from otcdesk.actions.declare_world import Declared, DeclareWorld, declare_world
+from otcdesk.actions.keep_party import KeepParty, PartyKept, keep_party
 from otcdesk.actions.move_value import Adjust, Booked, Deposit, Withdraw, adjust, deposit, withdraw
+from otcdesk.actions.prepare_payout import PayoutPrepared, PreparePayout, prepare_payout
 from otcdesk.actions.publish_price import (
     PriceReply,
     PublishPrice,
@@ -33,6 +36,13 @@ from otcdesk.actions.record_due import DueRecorded, RecordDue, record_due
 from otcdesk.actions.record_execution import ExecutionRecorded, RecordExecution, record_execution
 from otcdesk.actions.record_leg import LegRecorded, RecordLeg, record_leg
 from otcdesk.actions.record_notice import NoticeReply, RecordNotice, record_notice
+from otcdesk.actions.record_payout import (
+    PayoutRecorded,
+    RecordPayout,
+    RecordReturn,
+    record_payout,
+    record_return,
+)
 from otcdesk.actions.register_party import (
     AcceptAgreements,
     PartyReply,
@@ -42,6 +52,16 @@ from otcdesk.actions.register_party import (
 )
 from otcdesk.actions.report_token_reuse import ReportTokenReuse, report_token_reuse
 from otcdesk.actions.requote_conversion import RequoteConversion, requote_conversion
+from otcdesk.actions.review_payout import (
+    CancelPayout,
+    HoldPayout,
+    PayoutReviewed,
+    ReleasePayout,
+    cancel_payout,
+    hold_payout,
+    release_payout,
+)
+from otcdesk.actions.sell_payout import PayoutSold, SellPayout, sell_payout, sold_before
 from otcdesk.actions.steer_sandbox import (
     SetClock,
     SetDebitSettlement,
@@ -73,6 +93,9 @@ _REPORT = Policy(audits_refusals=True)
 #: Offers contract 4: the same external id is told what has become of its quote, side by side in its turn.
 _ACCEPT = Policy(scope="accept_quote", replay=Replay.CURRENT, in_flight=InFlight.WAIT)
 
+#: Ramp contract 5.1: the same nonce with the same content is told what has become of its payout.
+_SELL = Policy(scope="sell_payout", compares_body=True, replay=Replay.CURRENT, in_flight=InFlight.WAIT)
+
 _ROWS = (
     (QuoteBuy, quote_buy, OrderReply, _TENANT),
     (QuoteSell, quote_sell, OrderReply, _TENANT),
@@ -103,10 +126,19 @@ _ROWS = (
     (SwitchTrading, switch_trading, ListingReply, _OPERATOR),
     (SetParty, set_party, SetPartyReply, _OPERATOR),
     (ReportTokenReuse, report_token_reuse, Reply, _REPORT),
+    (KeepParty, keep_party, PartyKept, _TENANT),
+    (PreparePayout, prepare_payout, PayoutPrepared, _TENANT),
+    (SellPayout, sell_payout, PayoutSold, _SELL),
+    (RecordPayout, record_payout, PayoutRecorded, _TENANT),
+    (RecordReturn, record_return, PayoutRecorded, _OPERATOR),
+    (HoldPayout, hold_payout, PayoutReviewed, _OPERATOR),
+    (ReleasePayout, release_payout, PayoutReviewed, _OPERATOR),
+    (CancelPayout, cancel_payout, PayoutReviewed, _OPERATOR),
+    (AdjustPayout, adjust_payout, PayoutAdjusted, _BOOKING),
 )
 
 #: How a verb answers a key that was used before, where its policy says that it is told what has become of it.
-_CURRENT: dict[type[Command], Any] = {AcceptQuote: repeated_accept}
+_CURRENT: dict[type[Command], Any] = {AcceptQuote: repeated_accept, SellPayout: sold_before}
 
 
 CATALOGUE: Catalogue = {

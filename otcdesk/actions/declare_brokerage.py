@@ -5,6 +5,7 @@ What people have decided meanwhile stays: an asset that was switched off, an agr
 
 from collections.abc import Iterable
 
+from otcdesk.actions.tally import Tally
 from otcdesk.domain.brokerage import (
     AccountLevel,
     Agreement,
@@ -15,30 +16,13 @@ from otcdesk.domain.brokerage import (
     RevenueShare,
     holding_id,
 )
-from otcdesk.domain.commands import Books, Moment
+from otcdesk.domain.commands import Moment
 from otcdesk.domain.ledger import Account
 from otcdesk.domain.noun import Noun
 from otcdesk.domain.parties import Party, PartyName
 from otcdesk.domain.world import Declaration
 from otcdesk.domain.world_brokerage import DeclaredParty
 from otcdesk.errors import Code, Refusal
-
-
-class Tally:
-    """Stage rows that are new or different, and count them."""
-
-    def __init__(self, books: Books) -> None:
-        self.books = books
-        self.added = self.changed = 0
-
-    def keep(self, known: Noun | None, wanted: Noun) -> None:
-        """Stage a row unless it is known as it is wanted."""
-        if known is None:
-            self.books.add(wanted)
-            self.added += 1
-        elif known != wanted:
-            self.books.put(wanted)
-            self.changed += 1
 
 
 def brokerage_keys(wanted: Declaration) -> Iterable[tuple[type[Noun], object]]:

@@ -8,8 +8,10 @@ from collections.abc import Iterable
 from uuid import UUID
 
 from otcdesk.actions.booking import Move, account, post
-from otcdesk.actions.declare_brokerage import Tally, brokerage_keys, declare_brokerage
+from otcdesk.actions.declare_brokerage import brokerage_keys, declare_brokerage
+from otcdesk.actions.declare_payouts import declare_payouts, payout_keys
 from otcdesk.actions.move_value import counter_account
+from otcdesk.actions.tally import Tally
 from otcdesk.domain.assets import ListedAsset
 from otcdesk.domain.commands import Books, Command, Moment, Reply
 from otcdesk.domain.conversions import ConversionTerms
@@ -64,6 +66,7 @@ def declare_world(command: DeclareWorld, books: Books, moment: Moment) -> Declar
         known_price = books.find(Price, (price.source_asset, price.destination_asset))
         tally.keep(known_price, _priced(known_price, price, moment))
     declare_brokerage(tally, wanted, moment)
+    declare_payouts(tally, wanted, moment)
     for declared in wanted.accounts:
         known_account = books.find(Account, declared.id)
         tally.keep(known_account, _account(known_account, declared))
@@ -80,6 +83,7 @@ def _keys(wanted: Declaration) -> Iterable[tuple[type[Noun], object]]:
     if wanted.terms is not None:
         yield ConversionTerms, wanted.terms.key
     yield from brokerage_keys(wanted)
+    yield from payout_keys(wanted)
     for declared in wanted.accounts:
         yield Account, declared.id
         yield LedgerTransaction, _opening_id(declared.id)

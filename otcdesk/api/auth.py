@@ -6,8 +6,6 @@ program signs for a tenant's logged-in user.
 """
 
 import ipaddress
-import time
-from collections import OrderedDict
 from datetime import timedelta
 from typing import Annotated
 from uuid import UUID
@@ -17,17 +15,13 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import OctKey
 
+from otcdesk.api.believed import Believed
 from otcdesk.api.http import Request
 from otcdesk.api.wire import KEPT_TEXT
 from otcdesk.clock import Clock
 from otcdesk.credentials import API_KEY, BEARERS, SCOPES, Credential, Credentials, hash_of, may_come_from
 from otcdesk.desk import Caller
 from otcdesk.errors import Code, Refusal
-
-#: How many looked-up secrets are believed at once, right or wrong; the oldest are forgotten first.
-_CACHED_MAX = 10_000
-
-_NS_PER_MS = 1_000_000
 
 _BEARER = "bearer "
 _JWT_PARTS = 3
@@ -95,10 +89,8 @@ class Authenticator:
         self.credentials = credentials
         self.sessions = sessions
         self.clock = clock
-        self.cache_ns = cache_ms * _NS_PER_MS
-        #: What was found and when it was asked for, by a clock that nobody sets back: a revoked key must stay dead.
-        self._cache: OrderedDict[str, tuple[int, Credential | None, Caller | None]] = OrderedDict()
-        self._open_lanes: dict[int, int] = {}
+        self._by_hash = Believed(self._of_hash, cache_ms)
+        self._open_lanes = Believed(credentials.lane_is_open, cache_ms)
 
     async def caller(self, request: Request) -> Caller:
         """Return who asks; refuses UNAUTHENTICATED, CREDENTIAL_EXPIRED, SOURCE_ADDRESS_DENIED."""
@@ -107,9 +99,10 @@ class Authenticator:
             raise Refusal(Code.UNAUTHENTICATED)
         if secret.count(".") == _JWT_PARTS - 1 and not secret.startswith("sk_"):
             return await self._of_open_lane(self.sessions.caller(secret))
-        credential, caller = await self._found(secret)
-        if credential is None or caller is None or credential.revoked_at is not None or credential.kind not in BEARERS:
+        found = await self._by_hash.find(hash_of(secret))
+        if found is None:
             raise Refusal(Code.UNAUTHENTICATED)
+        credential, caller = found
         if credential.expires_at is not None and self.clock.now() >= credential.expires_at:
             raise Refusal(Code.CREDENTIAL_EXPIRED)
         if credential.source_ips and not may_come_from(credential, _plain_address(request.client_address)):
@@ -118,27 +111,16 @@ class Authenticator:
 
     async def _of_open_lane(self, caller: Caller) -> Caller:
         """Return a session's caller; a session dies with its world, as keys do."""
-        now, seen_at = time.monotonic_ns(), self._open_lanes.get(caller.lane)
-        if seen_at is None or now - seen_at >= self.cache_ns:
-            if not await self.credentials.lane_is_open(caller.lane):
-                raise Refusal(Code.UNAUTHENTICATED)
-            if len(self._open_lanes) >= _CACHED_MAX:
-                self._open_lanes.clear()
-            self._open_lanes[caller.lane] = now
+        if not await self._open_lanes.find(caller.lane):
+            raise Refusal(Code.UNAUTHENTICATED)
         return caller
 
-    async def _found(self, secret: str) -> tuple[Credential | None, Caller | None]:
-        key, now = hash_of(secret), time.monotonic_ns()
-        known = self._cache.get(key)
-        if known is not None and now - known[0] < self.cache_ns:
-            return known[1], known[2]
-        credential = await self.credentials.find(secret)
-        caller = None if credential is None else _caller_of(credential)
-        self._cache[key] = (now, credential, caller)
-        self._cache.move_to_end(key)
-        if len(self._cache) > _CACHED_MAX:
-            self._cache.popitem(last=False)
-        return credential, caller
+    async def _of_hash(self, secret_hash: str) -> tuple[Credential, Caller] | None:
+        """Return the credential with this secret and who bears it, None if there is none that a request may bear."""
+        credential = await self.credentials.of_hash(secret_hash)
+        if credential is None or credential.revoked_at is not None or credential.kind not in BEARERS:
+            return None
+        return credential, _caller_of(credential)
 
 
 def _caller_of(credential: Credential) -> Caller:

@@ -31,6 +31,11 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
     """What a command answers; stored as JSON where its policy keeps replies."""
 
+    @property
+    def remembered(self) -> "Reply":
+        """Return what of it is stored; of an answer that is made anew for each who asks, a name is enough."""
+        return self
+
 
 class Moment(msgspec.Struct, frozen=True, kw_only=True):
     """The time and identity of one command's decision.
@@ -66,7 +71,7 @@ class Books(Protocol):
         ...
 
     def want(self, *wants: tuple[type[Noun], Any]) -> None:
-        """Name rows that the action is about to find, so that they are read together."""
+        """Name rows that the action is about to find, so that they are read together; a key None names no row."""
         ...
 
 

@@ -14,6 +14,7 @@ import msgspec
 
 from otcdesk.domain import brokerage as b
 from otcdesk.domain import conversions as c
+from otcdesk.domain import payouts as p
 from otcdesk.domain.brokerage import FirmQuote, Listing
 from otcdesk.domain.ledger import Account
 from otcdesk.domain.lifecycles import Lifecycle
@@ -68,6 +69,14 @@ BROKERAGE_FINISHED = _of_order("brokerage.finished", "The quote was executed; bo
 BROKERAGE_FAILED = _of_order("brokerage.failed", "The accepted quote could not be executed; nothing moved.")
 BROKERAGE_EXPIRED = _of_order("brokerage.expired", "The quote was not accepted in time.")
 
+PAYOUT_SUBMITTED = _of_order("payout.submitted", "A payout was sold; it waits for its rail.")
+PAYOUT_HELD = _of_order("payout.held", "A payout is held until somebody has looked into it.")
+PAYOUT_RELEASED = _of_order("payout.released", "A payout that was held waits for its rail again.")
+PAYOUT_FILED = _of_order("payout.filed", "A payout is in a file for the bank.")
+PAYOUT_CANCELLING = _of_order("payout.cancelling", "A payout is being cancelled; its rail may have paid it already.")
+PAYOUT_SETTLED = _of_order("payout.settled", "A payout was paid; or one came back, or was corrected.")
+PAYOUT_FAILED = _of_order("payout.failed", "A payout could not be paid; what it took is available again.")
+
 BALANCE_UPDATED = EventType(
     name="account.balance_updated",
     subject=Subject.ACCOUNT,
@@ -109,6 +118,16 @@ _BROKERAGE_MOVES: dict[tuple[str, str], EventType] = {
     (b.EXPIRE, b.EXPIRED): BROKERAGE_EXPIRED,
 }
 
+_PAYOUT_MOVES: dict[tuple[str, str], EventType] = {
+    (p.SUBMIT, p.PENDING): PAYOUT_SUBMITTED,
+    (p.HOLD, p.HELD): PAYOUT_HELD,
+    (p.RELEASE, p.PENDING): PAYOUT_RELEASED,
+    (p.FILE, p.FILED): PAYOUT_FILED,
+    (p.CANCEL, p.CANCELLING): PAYOUT_CANCELLING,
+    (p.SETTLE, p.SETTLED): PAYOUT_SETTLED,
+    (p.FAIL, p.FAILED): PAYOUT_FAILED,
+}
+
 
 def _named(lifecycle: Lifecycle, types: dict[tuple[str, str], EventType]) -> dict[tuple[str, str], EventType]:
     """Return types by the names of events; each move of the product has a type, and each type a move."""
@@ -123,6 +142,7 @@ def _named(lifecycle: Lifecycle, types: dict[tuple[str, str], EventType]) -> dic
 ORDER_MOVES: dict[tuple[str, str], EventType] = {
     **_named(c.CONVERSIONS, _CONVERSION_MOVES),
     **_named(b.BROKERAGE, _BROKERAGE_MOVES),
+    **_named(p.PAYOUTS, _PAYOUT_MOVES),
 }
 
 CATALOGUE: dict[str, EventType] = {

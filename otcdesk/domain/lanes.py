@@ -33,16 +33,17 @@ class LaneClock(Noun, frozen=True, kw_only=True, gc=False):
         return machine_time + timedelta(milliseconds=self.offset_ms)
 
 
-FaultMode = Literal["up", "refuse", "unavailable", "unknown"]
+FaultMode = Literal["up", "refuse", "unavailable", "unknown", "pending"]
 
 
 class Fault(Noun, frozen=True, kw_only=True, gc=False):
     """How a simulated rail of this lane behaves: with what delay, and whether it works.
 
     `refuse`: it answers no, provably nothing moved; `unavailable`: it cannot be reached, nothing moved; `unknown`:
-    it takes the request and its answer is lost, as after a timeout. `percent` of all requests meet the mode, the others
-    find the rail up; which do depends on their reference alone. `reason` is why it refuses, `price_bps` how far a
-    venue's price is from the market's, in ten-thousandths.
+    it takes the request and its answer is lost, as after a timeout; `pending`: it takes a payout and says nothing of it
+    until it is told how that ends (a rail that knows only yes and no is up). `percent` of all requests meet the mode,
+    the others find the rail up; which do depends on their reference alone. `reason` is why it refuses, `price_bps` how
+    far a venue's price is from the market's, in ten-thousandths.
     """
 
     rail: str

@@ -17,7 +17,8 @@ from otcdesk.machine import Machine
 class Lifecycle(msgspec.Struct, frozen=True, kw_only=True):
     """The lifecycle of one product.
 
-    `waits_for`: the rail whose outcome an order waits for, by side and state; such an order is a work item. `overdue`:
+    `waits_for`: the rail whose outcome an order waits for, by side and state; such an order is a work item. Where the
+    product has several rails, it is the usual one, and an order's moves say another. `overdue`:
     the event that an order's `due_at` brings about, by state. `ended`: states that carry the time of their beginning as
     the order's end.
     """
@@ -35,13 +36,13 @@ class Lifecycle(msgspec.Struct, frozen=True, kw_only=True):
     def moved(self, order: Order, event: str, now: datetime, **changes: object) -> Order:
         """Return the order after `event`, one version on; `IllegalMove` where its machine has no such row."""
         state = self.machines[order.side].move(order.state, event)
+        usual = {"due_at": None, "waits_for": self.waits_for.get((order.side, state))}
         return order.with_(
             state=state,
             version=order.version + 1,
             updated_at=now,
-            waits_for=self.waits_for.get((order.side, state)),
             ended_at=now if state in self.ended else None,
-            **{"due_at": None, **changes},
+            **{**usual, **changes},
         )
 
     def overdue_event(self, order: Order, at: datetime) -> str | None:

@@ -6,8 +6,9 @@ from otcdesk.domain.brokerage import BROKERAGE
 from otcdesk.domain.conversions import CONVERSIONS
 from otcdesk.domain.lifecycles import Lifecycle
 from otcdesk.domain.orders import Order
+from otcdesk.domain.payouts import PAYOUTS
 
-LIFECYCLES: dict[str, Lifecycle] = {lifecycle.product: lifecycle for lifecycle in (CONVERSIONS, BROKERAGE)}
+LIFECYCLES: dict[str, Lifecycle] = {lifecycle.product: lifecycle for lifecycle in (CONVERSIONS, BROKERAGE, PAYOUTS)}
 
 
 def lifecycle_of(order: Order) -> Lifecycle:

@@ -31,6 +31,15 @@ from otcdesk.domain.ledger import Account, Entry, Hold, LedgerTransaction, Posti
 from otcdesk.domain.noun import Noun
 from otcdesk.domain.orders import Order, Trade
 from otcdesk.domain.parties import Party, PartyName, Tenant
+from otcdesk.domain.payouts import (
+    Channel,
+    PartyProfile,
+    Payment,
+    PaymentMethod,
+    PayoutTerms,
+    PreparedPayout,
+    Surcharge,
+)
 from otcdesk.domain.pricing import Price, Spread
 
 
@@ -83,10 +92,17 @@ _LISTED: tuple[tuple[str, type[Noun], tuple[str, ...], bool], ...] = (
     ("acceptances", Acceptance, ("order_id",), False),
     ("positions", Position, ("party_id", "asset"), True),
     ("notices", Notice, ("id",), False),
+    ("payout_terms", PayoutTerms, ("id",), True),
+    ("channels", Channel, ("id",), True),
+    ("surcharges", Surcharge, ("tenant_id",), True),
+    ("party_profiles", PartyProfile, ("party_id",), True),
+    ("payment_methods", PaymentMethod, ("id",), True),
+    ("prepared_payouts", PreparedPayout, ("id",), True),
+    ("payments", Payment, ("order_id",), False),
 )
 
 #: Kinds that never change and are read again: by who decides the next step of the same order.
-_READ_AGAIN = frozenset({"firm_quotes"})
+_READ_AGAIN = frozenset({"firm_quotes", "payments"})
 
 KINDS = tuple(
     Kind(

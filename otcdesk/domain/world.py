@@ -16,9 +16,11 @@ from otcdesk.domain.brokerage import RevenueShare
 from otcdesk.domain.conversions import CASH_SCALE, CUSTODY_SCALE, ConversionTerms
 from otcdesk.domain.ledger import ACTIVE, CASH, CUSTODY, TREASURY, desk_account_id
 from otcdesk.domain.parties import DESK_ID, Tenant, declared_id
+from otcdesk.domain.payouts import Surcharge
 from otcdesk.domain.pricing import Spread
 from otcdesk.domain.world_brokerage import (
     DeclaredBrokerage,
+    DeclaredHolding,
     DeclaredParty,
     FileBrokerage,
     FileClient,
@@ -29,6 +31,18 @@ from otcdesk.domain.world_brokerage import (
     declared_holdings,
     declared_party,
     party_id,
+)
+from otcdesk.domain.world_payouts import (
+    DeclaredCurrent,
+    DeclaredPayouts,
+    DeclaredPerson,
+    FileCurrent,
+    FilePayouts,
+    FilePerson,
+    declared_current,
+    declared_payouts,
+    declared_person,
+    declared_surcharge,
 )
 from otcdesk.domain.world_tables import Table, invalid, units_in
 from otcdesk.money import PRICE_DECIMALS, inverse, parse_rate
@@ -97,7 +111,8 @@ class FileOwnWebhook(FileWebhook, frozen=True, kw_only=True, forbid_unknown_fiel
 class FileTenant(Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[[tenants]]`: a business, its accounts, wallets, keys and webhooks.
 
-    For brokerage, its own money, its parties, and the clients (OAuth 2.0) by which it calls.
+    For brokerage, its own money, its parties, and the clients (OAuth 2.0) by which it calls. For payouts, what it has
+    to sell, whom it pays, and what is withheld of these payouts on its behalf, in percent.
     """
 
     ref: str
@@ -109,6 +124,9 @@ class FileTenant(Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
     corporate: tuple[FileCorporate, ...] = ()
     parties: tuple[FileParty, ...] = ()
     clients: tuple[FileClient, ...] = ()
+    current: tuple[FileCurrent, ...] = ()
+    people: tuple[FilePerson, ...] = ()
+    surcharge_percent: str = "0"
     buy_spread_bps: int | None = None
     sell_spread_bps: int | None = None
     revenue_share_bps: int = 0
@@ -170,6 +188,7 @@ class WorldFile(Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
     prices: tuple[FilePrice, ...] = ()
     conversions: FileConversions | None = None
     brokerage: FileBrokerage | None = None
+    payouts: FilePayouts | None = None
     operators: tuple[FileOperator, ...] = ()
     webhooks: tuple[FileOwnWebhook, ...] = ()
 
@@ -208,6 +227,9 @@ class Declaration(msgspec.Struct, frozen=True, kw_only=True):
     brokerage: DeclaredBrokerage | None = None
     revenue_shares: list[RevenueShare]
     parties: list[DeclaredParty]
+    payouts: DeclaredPayouts | None = None
+    surcharges: list[Surcharge] = []
+    people: list[DeclaredPerson] = []
 
 
 def parse_world(text: str) -> WorldFile:
@@ -251,7 +273,21 @@ def declaration_of(world: WorldFile) -> Declaration:
             for tenant in world.tenants
             for file in tenant.parties
         ],
+        payouts=None if world.payouts is None else declared_payouts(world.payouts, scales),
+        surcharges=[
+            declared_surcharge(tenant_id(tenant.ref), tenant.surcharge_percent)
+            for tenant in world.tenants
+            if tenant.current
+        ],
+        people=[person for tenant in world.tenants for person in _people(tenant)],
     )
+
+
+def _people(tenant: FileTenant) -> list[DeclaredPerson]:
+    people = [declared_person(tenant_id(tenant.ref), row) for row in tenant.people]
+    if len(people) != len({person.id for person in people}):
+        raise invalid(f"tenant {tenant.ref!r} names two people alike")
+    return people
 
 
 def _revenue_share(tenant: FileTenant) -> RevenueShare:
@@ -282,14 +318,17 @@ def _all_accounts(world: WorldFile, scales: dict[str, int]) -> list[DeclaredAcco
         if row.asset not in scales:
             raise invalid(f"asset {row.asset!r} is not declared")
         listed.setdefault((row.asset, row.network), FileTreasury(asset=row.asset, network=row.network))
-    resold = [row for tenant in world.tenants for row in _resold(tenant, scales)]
-    return [*theirs, *resold, *(_treasury(row, scales) for row in listed.values())]
+    products = [row for tenant in world.tenants for row in _of_products(tenant, scales)]
+    return [*theirs, *products, *(_treasury(row, scales) for row in listed.values())]
 
 
-def _resold(tenant: FileTenant, scales: dict[str, int]) -> list[DeclaredAccount]:
-    """Return what a tenant that resells brokerage and its parties have."""
+def _of_products(tenant: FileTenant, scales: dict[str, int]) -> list[DeclaredAccount]:
+    """Return what a tenant and its parties have for brokerage and payouts."""
     owner_id = tenant_id(tenant.ref)
-    holdings = [declared_corporate(owner_id, row, scales) for row in tenant.corporate]
+    holdings: list[DeclaredHolding | DeclaredCurrent] = [
+        declared_corporate(owner_id, row, scales) for row in tenant.corporate
+    ]
+    holdings += [declared_current(owner_id, row, scales) for row in tenant.current]
     for party in tenant.parties:
         holdings += declared_holdings(party_id(tenant.ref, party.ref), party, scales)
     ids = [row.id for row in holdings]

@@ -120,8 +120,8 @@ class WorkingSet:
         return row  # type: ignore[return-value]
 
     def want(self, *wants: RowKey) -> None:
-        """Raise Unread with all of these rows that are unread, so that they are read together."""
-        missing = [key for key in wants if not self.knows(key)]
+        """Raise Unread with all of these rows that are unread, so that they are read together; None names no row."""
+        missing = [key for key in wants if key[1] is not None and not self.knows(key)]
         if missing:
             raise Unread(set(missing))
 

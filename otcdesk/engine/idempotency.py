@@ -47,7 +47,7 @@ def replay(ticket: Ticket, record: KeyRecord, books: Books, moment: Moment) -> R
 def record_of(ticket: Ticket, moment: Moment, answer: Reply | Refusal) -> KeyRecord:
     """Return what will be answered under this ticket's key from now on."""
     refused = isinstance(answer, Refusal)
-    told = _KeptRefusal(answer.detail, answer.facts) if isinstance(answer, Refusal) else answer
+    told = _KeptRefusal(answer.detail, answer.facts) if isinstance(answer, Refusal) else answer.remembered
     return KeyRecord(
         owner_id=ticket.owner_id,
         scope=ticket.verb.policy.scope or "",

@@ -25,8 +25,10 @@ from otcdesk.handover.member import Handover
 from otcdesk.handover.places import listening_socket, socket_folder, socket_path
 from otcdesk.storage.leadership import Leadership
 from otcdesk.storage.statements import TURN_CLASS
+from tests.support.brokerage import P, U, V, accepting, quoting
 from tests.support.clocks import SteeredClock
 from tests.support.desk import FA1, WA1, A, Lane, make_engine, new_lane
+from tests.support.executions import fetch, new_offers_lane
 from tests.support.soundness import assert_sound
 from tests.support.waiting import until
 
@@ -236,6 +238,38 @@ async def test_a_lost_leader_leaves_keys_to_be_repeated_and_the_rest_unknown(des
     )
     await assert_sound(desks.lane.dsn, lane)
     assert await other.quote(lane)
+
+
+async def test_an_acceptance_that_may_not_repeat_is_left_unknown_with_a_lost_leader(desks: Desks) -> None:
+    """Sent again, it would be told that the quote was accepted before, and not by whom: by itself."""
+    desks.lane = await new_offers_lane(desks.lane.dsn, desks.lane.clock)
+    leader, other = await pair(desks)
+    lane = desks.lane.number
+    first, second = [(await other.submit(lane, quoting(party_id=party), owner_id=P)).order for party in (U, V)]
+    async with held(desks) as stands:
+        repeats, once = [
+            asyncio.create_task(other.submit(lane, command, owner_id=P, key=command.external_id))
+            for command in (
+                accepting(first, "ext-1", party_id=U),
+                accepting(second, "ext-2", party_id=V, repeats=False),
+            )
+        ]
+        await stands()
+        for conversation in leader.handover._listener.conversations:
+            conversation.transport.abort()
+        await until(once.done, "it is not carried out here, where it would stand at the door")
+        assert not repeats.done()
+    with pytest.raises(Refusal) as refused:
+        await once
+    assert (refused.value.code, refused.value.facts) == (Code.UNAVAILABLE, {}), "nobody is told to repeat it"
+    assert (await repeats).order_id == first.id
+    assert other.ended == {ANSWERED: 2, LOST: 2}
+    await until(
+        lambda: not leader.engine.waiting() and all(w.task is None for w in leader.engine.lanes.values()), "idle"
+    )
+    orders = await fetch(desks.lane.dsn, "select state from orders where lane = $1", lane)
+    assert [order["state"] for order in orders] == ["in_progress"] * 2, "the leader had taken both"
+    await assert_sound(desks.lane.dsn, lane)
 
 
 async def test_a_leader_that_is_too_slow_is_given_up_and_what_it_was_given_is_done_once(desks: Desks) -> None:

@@ -4,8 +4,6 @@ A client is looked up by its id and believed for a fraction of a second, so that
 of its lane, its access tokens are dead within that time in every process.
 """
 
-import time
-from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any, Literal
@@ -17,6 +15,7 @@ from msgspec import Meta
 
 from otcdesk.actions.report_token_reuse import ReportTokenReuse
 from otcdesk.api.auth import bearer_of
+from otcdesk.api.believed import Believed
 from otcdesk.api.dialect import Call
 from otcdesk.api.http import Answer, Request
 from otcdesk.api.limits import RateLimit
@@ -29,11 +28,6 @@ from otcdesk.errors import Code, Refusal
 from otcdesk.tokens import ACCESS_SECONDS, Reused, TokenPair, Tokens
 
 log = structlog.get_logger()
-
-#: How many looked-up clients are believed at once; the oldest are forgotten first.
-_CACHED_MAX = 10_000
-
-_NS_PER_MS = 1_000_000
 
 CLIENT_CREDENTIALS = "client_credentials"
 REFRESH_TOKEN = "refresh_token"  # noqa: S105  (the name of a grant)
@@ -71,24 +65,18 @@ class Clients:
     def __init__(self, credentials: Credentials, tokens: Tokens, cache_ms: int) -> None:
         self._credentials = credentials
         self._tokens = tokens
-        self._cache_ns = cache_ms * _NS_PER_MS
-        #: What was found and when, by a clock that nobody sets back: a revoked client must stay dead.
-        self._cache: OrderedDict[UUID, tuple[int, Caller | None]] = OrderedDict()
+        self._callers = Believed(self._caller_of, cache_ms)
 
     async def caller(self, request: Request) -> Caller:
         """Return whose access token a request bears; refuses UNAUTHENTICATED."""
-        claims = self._tokens.claims(bearer_of(request))
-        known, now = self._cache.get(claims.sub), time.monotonic_ns()
-        if known is None or now - known[0] >= self._cache_ns:
-            client = await self._credentials.client(claims.sub)
-            known = now, None if client is None else caller_of(client)
-            self._cache[claims.sub] = known
-            self._cache.move_to_end(claims.sub)
-            if len(self._cache) > _CACHED_MAX:
-                self._cache.popitem(last=False)
-        if known[1] is None:
+        caller = await self._callers.find(self._tokens.claims(bearer_of(request)).sub)
+        if caller is None:
             raise Refusal(Code.UNAUTHENTICATED)
-        return known[1]
+        return caller
+
+    async def _caller_of(self, client_id: UUID) -> Caller | None:
+        client = await self._credentials.client(client_id)
+        return None if client is None else caller_of(client)
 
     async def named(self, client_id: str) -> Credential | None:
         """Return the client of this id as it is now."""

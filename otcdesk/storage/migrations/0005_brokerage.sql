@@ -3,6 +3,30 @@
 -- Rows that batches write are protected as those of the books are. The last two tables are the edges' own: what is kept
 -- of refresh tokens, and which dialects of a lane are closed for maintenance.
 
+-- Protects tables of rows that batches write: nobody else writes them, and nobody deletes them. Those of them that are
+-- appended to are never updated either, not even by batches.
+create function otcdesk_protect(protected text[], appended text[]) returns void language plpgsql as $$
+declare
+    name text;
+begin
+    foreach name in array protected loop
+        execute format(
+            'create trigger only_batches_insert after insert on %I referencing new table as written
+             for each statement execute function otcdesk_only_batches()', name);
+        execute format('create trigger never_delete before delete or truncate on %I
+             for each statement execute function otcdesk_never()', name);
+        if name <> all (appended) then
+            execute format(
+                'create trigger only_batches_update after update on %I referencing new table as written
+                 for each statement execute function otcdesk_only_batches()', name);
+        end if;
+    end loop;
+    foreach name in array appended loop
+        execute format('create trigger never_update before update on %I
+             for each statement execute function otcdesk_never()', name);
+    end loop;
+end $$;
+
 alter table faults add column reason text;
 alter table faults add column percent integer check (percent between 0 and 100);
 alter table faults add column price_bps integer check (price_bps > -10000);
@@ -191,31 +215,12 @@ create table notices (
 
 create index notices_of_tenant on notices (lane, tenant_id, recorded_at, id);
 
-do $$
-declare
-    protected text[] := array[
+select otcdesk_protect(
+    protected => array[
         'parties', 'party_names', 'brokerage_terms', 'listings', 'markets', 'account_levels', 'agreements', 'revenue_shares',
-        'firm_quotes', 'newest_quotes', 'acceptances', 'positions', 'notices'];
-    appended text[] := array['party_names', 'firm_quotes', 'acceptances', 'notices'];
-    name text;
-begin
-    foreach name in array protected loop
-        execute format(
-            'create trigger only_batches_insert after insert on %I referencing new table as written
-             for each statement execute function otcdesk_only_batches()', name);
-        execute format('create trigger never_delete before delete or truncate on %I
-             for each statement execute function otcdesk_never()', name);
-        if name <> all (appended) then
-            execute format(
-                'create trigger only_batches_update after update on %I referencing new table as written
-                 for each statement execute function otcdesk_only_batches()', name);
-        end if;
-    end loop;
-    foreach name in array appended loop
-        execute format('create trigger never_update before update on %I
-             for each statement execute function otcdesk_never()', name);
-    end loop;
-end $$;
+        'firm_quotes', 'newest_quotes', 'acceptances', 'positions', 'notices'],
+    appended => array['party_names', 'firm_quotes', 'acceptances', 'notices']
+);
 
 -- Refresh tokens of tenants, by hash. One that was used, or revoked, is dead; `spent_at` says since when. `reported_at`
 -- says since when the audit chain knows that it was used a second time.

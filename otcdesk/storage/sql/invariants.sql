@@ -77,7 +77,7 @@ select o.lane, 'orders' as what, o.id::text as key, 'is ' || o.state || ', but h
 from holds as h
 join orders as o on o.lane = h.lane and o.id = h.order_id
 where h.state = 'open' and ($1::integer is null or h.lane = $1)
-    and o.state in ('completed', 'cancelled', 'rejected', 'failed', 'expired', 'finished')
+    and o.state in ('completed', 'cancelled', 'rejected', 'failed', 'expired', 'finished', 'settled')
 
 -- name: waiting_order_has_open_holds
 -- An order waits for a rail in exactly the states that say so, under a reference, with the open holds of that state.
@@ -112,14 +112,15 @@ where h.state = 'open' and ($1::integer is null or h.lane = $1) and o.id is null
 select o.lane, 'orders' as what, o.id::text as key, 'is ' || o.state || ' but left no trade' as detail
 from orders as o
 left join trades as t on t.lane = o.lane and t.order_id = o.id
-where ($1::integer is null or o.lane = $1) and o.state in ('completed', 'finished') and t.order_id is null
+where ($1::integer is null or o.lane = $1) and t.order_id is null
+    and (o.state in ('completed', 'finished') or (o.state = 'settled' and o.side in ('buy', 'sell')))
 
 -- name: trade_agrees_with_its_order
 -- A trade belongs to a completed order and says what that order says.
 select t.lane, 'trades' as what, t.order_id::text as key,
     case
         when o.id is null then 'there is no such order'
-        when o.state not in ('completed', 'finished') then 'its order is ' || o.state
+        when o.state not in ('completed', 'finished', 'settled') then 'its order is ' || o.state
         else t.source_units || ' ' || t.source_asset || ' for ' || t.destination_units || ' ' || t.destination_asset
             || ' at ' || t.executed_rate || ', its order: ' || o.source_units || ' ' || o.source_asset || ' for '
             || o.destination_units || ' ' || o.destination_asset || ' at ' || o.rate
@@ -129,7 +130,7 @@ left join orders as o on o.lane = t.lane and o.id = t.order_id
 where ($1::integer is null or t.lane = $1)
     and (
         o.id is null
-        or o.state not in ('completed', 'finished')
+        or o.state not in ('completed', 'finished', 'settled')
         or (t.tenant_id, t.source_asset, t.source_units, t.destination_asset, t.destination_units, t.executed_rate)
         is distinct from
         (o.tenant_id, o.source_asset, o.source_units, o.destination_asset, o.destination_units, o.rate)
@@ -373,3 +374,126 @@ select p.lane, 'positions' as what, p.party_id || '/' || p.asset as key, 'there 
 from positions as p
 where ($1::integer is null or p.lane = $1)
     and not exists (select from parties as u where u.lane = p.lane and u.id = p.party_id)
+
+-- name: payment_has_its_order
+-- Every payment is what an order of its product and tenant is about, with its amounts, and every such order has one.
+select coalesce(o.lane, p.lane) as lane, 'payments' as what, coalesce(o.id, p.order_id)::text as key,
+    case
+        when o.id is null then 'there is no such order'
+        when p.order_id is null then 'the order has no payment'
+        else 'differs from its order in tenant, assets or amounts'
+    end as detail
+from (select * from orders where product = 'payout' and ($1::integer is null or lane = $1)) as o
+full join (select * from payments where $1::integer is null or lane = $1) as p on p.lane = o.lane and p.order_id = o.id
+where o.id is null
+    or p.order_id is null
+    or o.tenant_id <> p.tenant_id
+    or case o.side
+        when 'sell' then
+            (o.source_asset, o.destination_asset, o.destination_units, o.rate)
+            is distinct from (p.asset, p.fiat, p.fiat_units, p.rate)
+        when 'buy' then
+            (o.source_asset, o.source_units, o.destination_asset, o.rate)
+            is distinct from (p.fiat, p.fiat_units, p.asset, p.rate)
+        else (o.source_asset, o.destination_asset) is distinct from (p.asset, p.asset)
+    end
+
+-- name: payout_costs_what_it_says
+-- What a payout takes of the asset covers what arrives and its fees at its rate, by less than one more unit, and is no
+-- more than its ceiling; what comes back brings at most that much (ramp contract 7).
+select o.lane, 'orders' as what, o.id::text as key,
+    'takes or brings ' || o.source_units || ' ' || o.source_asset || ' for ' || p.fiat_units || ' + ' || p.fee_units
+    || ' + ' || p.surcharge_units || ' at ' || p.rate || ', its ceiling is ' || coalesce(p.ceiling::text, 'none') as detail
+from orders as o
+join payments as p on p.lane = o.lane and p.order_id = o.id
+join assets as a on a.lane = o.lane and a.code = p.asset
+join assets as f on f.lane = o.lane and f.code = p.fiat
+where ($1::integer is null or o.lane = $1) and o.product = 'payout' and p.rate is not null
+    and case o.side
+        when 'sell' then
+            o.source_units * p.rate * 10::numeric ^ f.scale
+            < (p.fiat_units + p.fee_units + p.surcharge_units) * 10::numeric ^ a.scale
+            or (o.source_units - 1) * p.rate * 10::numeric ^ f.scale
+            >= (p.fiat_units + p.fee_units + p.surcharge_units) * 10::numeric ^ a.scale
+            or o.source_units > p.ceiling * 10::numeric ^ a.scale
+        else
+            o.destination_units * p.rate * 10::numeric ^ f.scale > p.fiat_units * 10::numeric ^ a.scale
+    end
+
+-- name: payout_reserves_what_it_takes
+-- A payout reserves what it takes, and the fiat that it pays with its fees, exactly until its rail has spoken; it waits
+-- for a rail exactly while it is pending or cancelling, under a reference.
+select o.lane, 'orders' as what, o.id::text as key,
+    'is ' || o.state || ', waits for ' || coalesce(o.waits_for, 'nothing') || ' under '
+    || coalesce(o.rail_reference, 'no reference') || ', its pay hold is ' || coalesce(pay.state, 'missing')
+    || ', its collect hold ' || coalesce(collect.state, 'missing') as detail
+from orders as o
+join payments as p on p.lane = o.lane and p.order_id = o.id
+left join holds as pay on pay.lane = o.lane and pay.id = o.pay_hold_id and pay.order_id = o.id
+    and pay.units = p.fiat_units + p.fee_units + p.surcharge_units
+left join holds as collect on collect.lane = o.lane and collect.id = o.collect_hold_id and collect.order_id = o.id
+    and collect.account_id = o.source_account_id and collect.units = o.source_units
+where ($1::integer is null or o.lane = $1) and o.product = 'payout'
+    and (
+        (o.waits_for is not null) <> (o.state in ('pending', 'cancelling'))
+        or (o.rail_reference is not null) <> (o.state in ('pending', 'held', 'filed', 'cancelling'))
+        or (pay.state is not distinct from 'open') <> (o.state in ('pending', 'held', 'filed', 'cancelling'))
+        or (collect.state is not distinct from 'open') <> (o.state in ('pending', 'held', 'filed', 'cancelling'))
+        or (o.pay_hold_id is not null) <> (o.state in ('pending', 'held', 'filed', 'cancelling'))
+        or (o.collect_hold_id is not null) <> (o.state in ('pending', 'held', 'filed', 'cancelling'))
+    )
+
+-- name: prepared_payout_is_sold_once
+-- What was prepared names the order that sold it, an order of that tenant; no two name one.
+select q.lane, 'prepared_payouts' as what, q.id::text as key,
+    'was sold as ' || q.order_id || case when p.order_id is null then ', which does not say so' else ', as another' end
+    as detail
+from (
+    select r.*, count(*) over (partition by r.lane, r.order_id) as sales
+    from prepared_payouts as r
+    where r.order_id is not null and ($1::integer is null or r.lane = $1)
+) as q
+left join payments as p on p.lane = q.lane and p.order_id = q.order_id and p.prepared_id = q.id
+    and p.tenant_id = q.tenant_id
+where p.order_id is null or q.sales > 1
+
+-- name: sell_key_has_its_payout
+-- The payout in the answer of a nonce is its tenant's, and in no other nonce's answer.
+select k.lane, 'idempotency_keys' as what, k.owner_id || '/sell_payout/' || k.idempotency_key as key,
+    'is one of ' || k.keys || ' done keys of payout ' || k.order_id
+    || case when o.id is null then ', which is none of the tenant''s' else '' end as detail
+from (
+    select a.lane, a.owner_id, a.idempotency_key, a.order_id, count(*) over (partition by a.lane, a.order_id) as keys
+    from (
+        select lane, owner_id, idempotency_key,
+            split_part(split_part(answer, '"order_id":"', 2), '"', 1) collate "C" as order_id
+        from idempotency_keys
+        where scope = 'sell_payout' and outcome = 'done' and ($1::integer is null or lane = $1)
+    ) as a
+) as k
+left join orders as o on o.lane = k.lane and o.id::text = k.order_id and o.tenant_id = k.owner_id and o.product = 'payout'
+where o.id is null or k.keys > 1
+
+-- name: settled_payout_is_booked_once
+-- A payout is booked exactly once if it is settled, and never otherwise; so is what came back, or was corrected.
+select o.lane, 'orders' as what, o.id::text as key,
+    'is ' || o.state || ' and was booked ' || coalesce(t.bookings, 0) || ' times' as detail
+from orders as o
+left join (
+    select lane, order_id, count(*) as bookings
+    from ledger_transactions
+    where order_id is not null and ($1::integer is null or lane = $1)
+    group by lane, order_id
+) as t on t.lane = o.lane and t.order_id = o.id
+where ($1::integer is null or o.lane = $1) and o.product = 'payout'
+    and coalesce(t.bookings, 0) <> case when o.state = 'settled' then 1 else 0 end
+
+-- name: return_is_of_a_settled_payout
+-- What came back is of a settled payout of the same tenant, and not more than was paid; what is corrected was settled.
+select p.lane, 'payments' as what, p.order_id::text as key, 'is not of a settled payout that it fits' as detail
+from payments as p
+left join orders as o on o.lane = p.lane and o.id = coalesce(p.returns_id, p.adjusts_id) and o.tenant_id = p.tenant_id
+    and o.product = 'payout' and o.side = 'sell' and o.state = 'settled'
+left join payments as q on q.lane = o.lane and q.order_id = o.id
+where ($1::integer is null or p.lane = $1) and p.kind in ('return', 'adjustment')
+    and (o.id is null or (p.kind = 'return' and p.fiat_units > q.fiat_units) or p.asset <> q.asset)
