@@ -103,6 +103,22 @@ class ToldBrokerage(brokerage_shapes.QuoteAnswer, kw_only=True):
     updatedAt: Annotated[TimeText, Meta(description="When this happened to it; milliseconds, UTC.")]  # noqa: N815
 
 
+class ToldPlainOrder(msgspec.Struct, kw_only=True):
+    """An order of a product that has no words of its own here: what it is, whose, and where it stands."""
+
+    id: Annotated[UuidText, Meta(description="The order.")]
+    customerId: Annotated[UuidText, Meta(description="Whose it is: a tenant.")]  # noqa: N815  (wire name)
+    product: Annotated[str, Meta(description="What kind of order it is.")]
+    side: Annotated[str, Meta(description="Which of the product's sides it is.")]
+    state: Annotated[str, Meta(description="Where it stands.")]
+    version: Annotated[int, Meta(description="Rises with everything that happens to the order: the highest is newest.")]
+    sourceAsset: Annotated[str, Meta(description="What goes out.")]  # noqa: N815
+    destinationAsset: Annotated[str, Meta(description="What comes in.")]  # noqa: N815
+    reason: Annotated[str | None, Meta(description="Why it stands there, if that was said.")]
+    createdAt: Annotated[TimeText, Meta(description="When it was made; milliseconds, UTC.")]  # noqa: N815
+    updatedAt: Annotated[TimeText, Meta(description="When this happened to it; milliseconds, UTC.")]  # noqa: N815
+
+
 class ToldAccount(msgspec.Struct, kw_only=True):
     """A cash account with its balance after the entry that `version` counts."""
 
@@ -136,7 +152,9 @@ _ORDER_SHAPES: Final[Mapping[str, type[msgspec.Struct]]] = {
 
 
 def _shape_of(kind: EventType) -> type[msgspec.Struct]:
-    return _ORDER_SHAPES[product_of(kind)] if kind.subject is Subject.ORDER else _SHAPES[kind.subject]
+    if kind.subject is Subject.ORDER:
+        return _ORDER_SHAPES.get(product_of(kind), Body[ToldPlainOrder])
+    return _SHAPES[kind.subject]
 
 
 class StandardCallbacks:
@@ -231,7 +249,7 @@ def _verifies(key: CheckingKey, signature: bytes, content: bytes) -> bool:
 
 def _data(occurrence: Occurrence) -> Any:
     if occurrence.order is not None:
-        return _TOLD_ORDERS[occurrence.order.product](occurrence, occurrence.order)
+        return _TOLD_ORDERS.get(occurrence.order.product, _told_plain)(occurrence, occurrence.order)
     if occurrence.account is not None:
         return _told_account(occurrence.account, occurrence.asset_scale)
     return msgspec.convert(occurrence.detail, ToldWebhook)
@@ -271,7 +289,23 @@ def _told_brokerage(occurrence: Occurrence, order: Order) -> ToldBrokerage:
     )
 
 
-#: How the orders of each product are told.
+def _told_plain(occurrence: Occurrence, order: Order) -> ToldPlainOrder:  # noqa: ARG001  (the order is all)
+    return ToldPlainOrder(
+        id=str(order.id),
+        customerId=str(order.tenant_id),
+        product=order.product,
+        side=order.side,
+        state=order.state,
+        version=order.version,
+        sourceAsset=order.source_asset,
+        destinationAsset=order.destination_asset,
+        reason=order.reason,
+        createdAt=iso_milliseconds(order.created_at),
+        updatedAt=iso_milliseconds(order.updated_at),
+    )
+
+
+#: How the orders of each product are told that has words of its own here.
 _TOLD_ORDERS: Final[Mapping[str, Callable[[Occurrence, Order], msgspec.Struct]]] = {
     CONVERSION: _told_order,
     BROKERAGE: _told_brokerage,

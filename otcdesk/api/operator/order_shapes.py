@@ -1,41 +1,44 @@
 """Orders of every product on the operator's wire: what all have in common, and under its own name what one adds."""
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
 from otcdesk.api import brokerage_shapes, conversion_shapes
 from otcdesk.api.brokerage_shapes import QuoteDetail
 from otcdesk.api.operator.shapes import exact_rate
 from otcdesk.api.wire import DecimalText, PageQuery, TimeText, UuidText, time_text
 from otcdesk.clock import iso_milliseconds
-from otcdesk.domain import brokerage, conversions
+from otcdesk.domain import conversions
 from otcdesk.domain.brokerage import FirmQuote
 from otcdesk.domain.orders import Order
 from otcdesk.domain.products import LIFECYCLES
 from otcdesk.errors import Code, Refusal
 from otcdesk.money import print_units
 
+#: The words for the states of a product that has others than the desk's own.
+_WORDS: Mapping[str, Mapping[str, str]] = {conversions.PRODUCT: conversion_shapes.STATUSES}
+
 #: The words for the states of each product.
 STATUSES: Mapping[str, Mapping[str, str]] = {
-    conversions.PRODUCT: conversion_shapes.STATUSES,
-    brokerage.PRODUCT: brokerage_shapes.STATUSES,
-}
-_unsaid = {
-    (product, state)
+    product: {
+        state: _WORDS[product][state] if product in _WORDS else state
+        for machine in lifecycle.machines.values()
+        for state in sorted(machine.states)
+    }
     for product, lifecycle in LIFECYCLES.items()
-    for machine in lifecycle.machines.values()
-    for state in machine.states - STATUSES[product].keys()
 }
-if _unsaid:
-    raise AssertionError(f"there is no word for {sorted(_unsaid)}")
 
 
 class AllOrdersQuery(PageQuery, kw_only=True):
     """Paging, and perhaps only orders of one product, or of one status."""
 
-    product: Literal["conversion", "brokerage"] | msgspec.UnsetType = msgspec.UNSET
+    product: (
+        Annotated[str, Meta(description="What kind of order.", extra_json_schema={"enum": sorted(LIFECYCLES)})]
+        | msgspec.UnsetType
+    ) = msgspec.UNSET
     status: str | msgspec.UnsetType = msgspec.UNSET
 
 
@@ -44,7 +47,7 @@ class AnyOrder(msgspec.Struct, kw_only=True):
 
     id: UuidText
     product: str
-    side: Literal["buy", "sell"]
+    side: str
     status: str
     deskState: str  # noqa: N815  (wire name)
     version: int
@@ -72,7 +75,7 @@ def any_order_answer(order: Order, quote: FirmQuote | None, scales: Mapping[str,
     return AnyOrder(
         id=str(order.id),
         product=order.product,
-        side=order.side,  # type: ignore[arg-type]
+        side=order.side,
         status=STATUSES[order.product][order.state],
         deskState=order.state,
         version=order.version,
