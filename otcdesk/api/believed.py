@@ -29,7 +29,7 @@ class Believed(Generic[K, V]):
         self._look_up = look_up
         self._lasts_ns = milliseconds * _NS_PER_MS
         self._most = most
-        #: When each was asked for, by a clock that nobody sets back (what has ended must stay dead), and what was found.
+        #: When each was asked for and what was found, by a clock that nobody sets back: what has ended must stay dead.
         self._answers: OrderedDict[K, tuple[int, V]] = OrderedDict()
 
     async def find(self, key: K) -> V:

@@ -233,7 +233,7 @@ async def test_two_workers_ask_once(offers: Lane, tmp_path: Path) -> None:
             del instruction
             await both_claimed.wait()
 
-        venue.before = hold  # who sees orders wait, and claims them when they have ended, asks again
+        venue.before = hold  # nothing ends meanwhile: who has seen an order wait, and claims it then, asks again
         await asyncio.gather(program.execution.execute_waiting(), other.execute_waiting())
         both_claimed.set()
         await asyncio.gather(program.execution.stop(), other.stop())
@@ -255,7 +255,8 @@ async def test_who_claims_at_the_same_moment_gets_what_is_left(offers: Lane, tmp
 
             async def waits_for_us() -> bool:
                 waits: bool = await other.fetchval(
-                    "select exists (select from pg_locks where not granted and pg_backend_pid() = any(pg_blocking_pids(pid)))"
+                    "select exists (select from pg_locks"
+                    " where not granted and pg_backend_pid() = any(pg_blocking_pids(pid)))"
                 )
                 return waits
 
