@@ -21,6 +21,9 @@ import structlog
 
 from otcdesk.actions.accept_quote import AcceptQuote
 from otcdesk.actions.catalogue import CATALOGUE
+from otcdesk.actions.record_deposit import ConcludeDeposit, RecordDeposit
+from otcdesk.actions.review_payout import CancelPayout, ReleasePayout
+from otcdesk.actions.sell_payout import SellPayout
 from otcdesk.api.auth import Authenticator, Sessions
 from otcdesk.api.dialect import Dialect, Recognizes
 from otcdesk.api.exchanges.callbacks import ExchangesCallbacks
@@ -36,6 +39,11 @@ from otcdesk.api.openapi import openapi_document
 from otcdesk.api.operator.callbacks import StandardCallbacks
 from otcdesk.api.operator.routes import OperatorDialect
 from otcdesk.api.ramp.callbacks import RampCallbacks
+from otcdesk.api.ramp.checkout_links import CheckoutLinks, links_of
+from otcdesk.api.ramp.hosted import HostedCheckout
+from otcdesk.api.ramp.routes import RampDialect
+from otcdesk.api.ramp.services import LaneAssets, RampServices
+from otcdesk.api.ramp.signatures import RequestKeys
 from otcdesk.api.routing import Front, Page
 from otcdesk.api.sandbox.routes import SandboxDialect
 from otcdesk.api.webhook_keys import published_keys
@@ -52,6 +60,7 @@ from otcdesk.metrics import Metrics
 from otcdesk.outcomes import Outcomes
 from otcdesk.rails.price_settings import PriceFeedSettings
 from otcdesk.rails.simulated.custody import CHAIN, FIAT, SimulatedRail
+from otcdesk.rails.simulated.payouts import SimulatedPayouts
 from otcdesk.rails.simulated.tax import SimulatedTax
 from otcdesk.rails.simulated.venue import SimulatedVenue
 from otcdesk.secret_files import load_or_make_key
@@ -68,8 +77,10 @@ from otcdesk.webhooks.outbox import Outbox
 from otcdesk.webhooks.sender import Sender
 from otcdesk.webhooks.service import Webhooks
 from otcdesk.webhooks.subscriptions import Subscriptions
+from otcdesk.workers.chain_payouts import ChainPayouts
 from otcdesk.workers.deadlines import record_what_is_due
 from otcdesk.workers.execution import Execution
+from otcdesk.workers.payouts import Payouts
 from otcdesk.workers.settlement import Settlement
 from otcdesk.workers.webhooks import WebhookWorker
 from otcdesk.world_loading import WorldLoader
@@ -85,7 +96,17 @@ _PERIODS_OF_A_LEASE = 3
 #: How a batch tells that it has accepted quotes.
 _ACCEPTED = (CATALOGUE[AcceptQuote].name, DONE)
 
-DIALECTS: tuple[type[Dialect], ...] = (ExchangesDialect, OffersDialect, OperatorDialect, SandboxDialect)
+#: How a batch tells that payouts wait for their provider: a deposit sets off rules that sell.
+_PAYABLE_BY = (SellPayout, ReleasePayout, CancelPayout, RecordDeposit, ConcludeDeposit)
+_PAYABLE = frozenset((CATALOGUE[command].name, DONE) for command in _PAYABLE_BY)
+
+DIALECTS: tuple[type[Dialect], ...] = (
+    ExchangesDialect,
+    OffersDialect,
+    RampDialect,
+    OperatorDialect,
+    SandboxDialect,
+)
 
 #: Those that an operator may close for maintenance: it needs its own to open them again.
 CLOSABLE = frozenset(dialect.name for dialect in DIALECTS if dialect not in {OperatorDialect, SandboxDialect})
@@ -116,8 +137,12 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
     maintenance: Maintenance
     secrets: Secrets
     worlds: WorldLoader
+    checkout_links: CheckoutLinks
     settlement: Settlement
     execution: Execution
+    chain_payouts: ChainPayouts
+    payouts: Payouts
+    simulated_payouts: SimulatedPayouts
     webhooks: Webhooks
     webhook_worker: WebhookWorker
     metrics: Metrics
@@ -125,10 +150,13 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
     urls: dict[str, str]
 
     async def work_once(self, lane: int) -> None:
-        """Let the workers do now what they would do in a moment; of executions and webhooks those of one lane."""
+        """Let the workers do now what they would do in a moment; of executions, payouts and webhooks one lane's."""
         await record_what_is_due(self.desk)
         await self.settlement.settle_waiting()
         await self.execution.work_once(lane)
+        await self.chain_payouts.work_once(lane)
+        await self.payouts.work_once(lane)
+        await self.payouts.book_returns(lane)
         await self.webhook_worker.work_once(lane)
 
 
@@ -173,6 +201,8 @@ async def open_desk(
         closing.push_async_callback(program.webhook_worker.stop)
         closing.push_async_callback(program.settlement.stop)
         closing.push_async_callback(program.execution.stop)
+        closing.push_async_callback(program.chain_payouts.stop)
+        closing.push_async_callback(program.payouts.stop)
         closing.push_async_callback(program.desk.outcomes.close)
         yield program
 
@@ -203,6 +233,8 @@ async def _wired(
         webhook_worker.committed()
         if _ACCEPTED in outcomes:
             execution.committed()
+        if not _PAYABLE.isdisjoint(outcomes):
+            payouts.committed()
 
     engine = Engine(
         store=PostgresStore(pool, acquire_timeout_ms=timeout),
@@ -224,6 +256,7 @@ async def _wired(
         pending_max=settings.queue_waiting_max,
         watch=metrics.handed_over,
     )
+    simulated_payouts = SimulatedPayouts(reads, clock)
     desk = Desk(
         engine=engine,
         reads=reads,
@@ -231,6 +264,7 @@ async def _wired(
         chain=SimulatedRail(reads, CHAIN),
         fiat=SimulatedRail(reads, FIAT),
         venue=SimulatedVenue(reads),
+        payouts=simulated_payouts,
         tax=SimulatedTax(reads),
         outcomes=Outcomes(reads, period_ms=settings.outcomes_period_ms),
         clock=clock,
@@ -239,6 +273,7 @@ async def _wired(
     metrics.watch_engine(engine.waiting, lambda: leadership.leads)
     metrics.watch_outcomes(lambda: desk.outcomes.waiting)
     execution = Execution(desk, writer_name(), venue_reads, metrics.venue_call)
+    payouts = Payouts(desk, writer_name(), venue_reads, metrics.payout_call)
     credentials = Credentials(edge_reads, clock)
     return Program(
         settings=settings,
@@ -250,9 +285,13 @@ async def _wired(
         tokens=Tokens(session_key, edge_reads, clock),
         maintenance=Maintenance(edge_reads, clock, CLOSABLE),
         secrets=sealed,
+        checkout_links=links_of(session_key, settings.base_url, settings.checkout_prefix),
         worlds=WorldLoader(desk, credentials, webhooks.subscriptions, clock),
         settlement=Settlement(desk, writer_name(), edge_reads),
         execution=execution,
+        chain_payouts=ChainPayouts(desk, writer_name(), venue_reads),
+        payouts=payouts,
+        simulated_payouts=simulated_payouts,
         webhooks=webhooks,
         webhook_worker=webhook_worker,
         metrics=metrics,
@@ -331,6 +370,7 @@ def _placed(settings: Settings) -> dict[str, tuple[str, str]]:
     return {
         ExchangesDialect.name: (settings.exchanges_host, settings.exchanges_prefix),
         OffersDialect.name: (settings.offers_host, settings.offers_prefix),
+        RampDialect.name: (settings.ramp_host, settings.ramp_prefix),
     }
 
 
@@ -344,6 +384,7 @@ def web_app(program: Program) -> Front:
     rates = {
         ExchangesDialect: settings.exchanges_requests_per_second,
         OffersDialect: settings.offers_requests_per_second,
+        RampDialect: settings.ramp_requests_per_second,
         OperatorDialect: settings.operator_requests_per_second,
     }
     counts = SharedCounts(run_folder(settings.home_path) / "limits") if any(rates.values()) else None
@@ -365,10 +406,13 @@ def web_app(program: Program) -> Front:
         )
 
     clients = Clients(program.credentials, program.tokens, settings.credential_cache_ms)
+    request_keys = RequestKeys(program.credentials, program.desk.clock, settings)
+    ramp = RampServices(links=program.checkout_links, assets=LaneAssets(program.desk.reads))
     operator = served(OperatorDialect)
     of_contracts = {
         ExchangesDialect.name: served(ExchangesDialect),
         OffersDialect.name: served(OffersDialect, clients, partial(_offers_services, program, clients)),
+        RampDialect.name: served(RampDialect, request_keys, lambda _: ramp),
     }
     health = Health(program.desk, program.place.process)
     hosts: dict[str, Dialect] = {}
@@ -378,6 +422,7 @@ def web_app(program: Program) -> Front:
             hosts[host] = of_contracts[name]
         else:
             prefixes[prefix] = of_contracts[name]
+    prefixes[settings.checkout_prefix] = served(HostedCheckout)
     if settings.sandbox:
         prefixes["/sandbox"] = served(SandboxDialect)
     documented = [dialect for dialect in DIALECTS if settings.sandbox or dialect is not SandboxDialect]

@@ -11,7 +11,6 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
-from uuid import UUID
 
 import msgspec
 import typer
@@ -21,6 +20,8 @@ from otcdesk import __version__
 from otcdesk.app import ENVELOPES, Program, open_desk, psql_program
 from otcdesk.cli_books import books
 from otcdesk.cli_hooks import hooks
+from otcdesk.cli_payouts import payouts
+from otcdesk.cli_ramp import ramp, request_keys
 from otcdesk.commandline import (
     EXPECTED,
     MAIN_LANE,
@@ -32,12 +33,13 @@ from otcdesk.commandline import (
     on_desk,
     sentence,
     settings_of,
+    tenant_named,
 )
 from otcdesk.config import Settings, SettingsError, load_settings
 from otcdesk.credentials import API_KEY, OPERATOR
 from otcdesk.demo import load_demo, story
 from otcdesk.docs import write_documents
-from otcdesk.domain.parties import DESK_ID, Tenant
+from otcdesk.domain.parties import DESK_ID
 from otcdesk.domain.world import parse_world
 from otcdesk.secret_files import fingerprint
 from otcdesk.serving import LISTEN_BACKLOG, among_others, serve, workers
@@ -56,8 +58,11 @@ keys = typer.Typer(help="Credentials: create, list, revoke.", no_args_is_help=Tr
 world = typer.Typer(help="World files: what the desk deals in and with whom.", no_args_is_help=True)
 cli.add_typer(keys, name="keys")
 cli.add_typer(world, name="world")
+keys.add_typer(request_keys)
 cli.add_typer(books)
 cli.add_typer(hooks, name="hooks")
+cli.add_typer(ramp, name="ramp")
+cli.add_typer(payouts, name="payouts")
 
 Port = Annotated[int | None, typer.Option(help="Port to listen on (DESK_PORT).")]
 Processes = Annotated[
@@ -243,7 +248,7 @@ def world_load(file: Path, lane: LaneName = MAIN_LANE, home: Home = None) -> Non
         typer.echo(f"{loaded.name}: {loaded.declared.added} rows added, {loaded.declared.changed} changed.")
         for ref, tenant in loaded.tenants.items():
             typer.echo(f"tenant {ref}: {tenant}")
-        for name, secret in {**loaded.api_keys, **loaded.operators}.items():
+        for name, secret in {**loaded.api_keys, **loaded.operators, **loaded.request_keys}.items():
             typer.echo(f"{name}: {secret}   (shown this once)")
         for name, client in loaded.clients.items():
             typer.echo(f"{name}: client id {client.client_id}, secret {client.client_secret}   (shown this once)")
@@ -254,13 +259,6 @@ def world_load(file: Path, lane: LaneName = MAIN_LANE, home: Home = None) -> Non
             typer.echo(f"webhook {missed.url} was not made: {missed.reason}", err=True)
 
     on_desk(settings_of(home=home and str(home)), run)
-
-
-async def _tenant_id(program: Program, lane: int, text: str) -> UUID:
-    tenant_id = _uuid(text)
-    if tenant_id not in {row.id for row in await program.desk.reads.rows("lanes", "tenants", Tenant, lane)}:
-        raise typer.BadParameter(f"the lane has no tenant {tenant_id}")
-    return tenant_id
 
 
 @keys.command(name="create")
@@ -281,7 +279,7 @@ def keys_create(
         secret = await program.credentials.create(
             lane=number,
             kind=API_KEY if tenant else OPERATOR,
-            owner_id=await _tenant_id(program, number, tenant) if tenant else DESK_ID,
+            owner_id=await tenant_named(program, number, tenant) if tenant else DESK_ID,
             name=name,
             scopes=scopes,
             source_ips=source_ip,
@@ -304,7 +302,7 @@ def keys_create_client(
     async def run(program: Program) -> None:
         number = await lane_number(program, lane)
         client_id, secret = await program.credentials.create_client(
-            lane=number, owner_id=await _tenant_id(program, number, tenant), name=name, world_kind=LIVE
+            lane=number, owner_id=await tenant_named(program, number, tenant), name=name, world_kind=LIVE
         )
         typer.echo(f"client id {client_id}, secret {secret}")
 
@@ -392,7 +390,7 @@ def session(
         typer.echo(
             program.sessions.sign(
                 lane=number,
-                tenant_id=await _tenant_id(program, number, tenant),
+                tenant_id=await tenant_named(program, number, tenant),
                 user=user,
                 scopes=["otc-exchanges:read", "otc-exchanges:write"],
                 csrf_token=csrf_token,
@@ -401,13 +399,6 @@ def session(
         )
 
     on_desk(settings_of(home=home and str(home)), run)
-
-
-def _uuid(text: str) -> UUID:
-    try:
-        return UUID(text)
-    except ValueError:
-        raise typer.BadParameter(f"{text!r} is not a UUID") from None
 
 
 @cli.command()

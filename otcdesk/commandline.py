@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar
+from uuid import UUID
 
 import asyncpg
 import msgspec
@@ -15,6 +16,7 @@ import uvloop
 
 from otcdesk.app import Program, configure_logging, database_dsn, open_desk
 from otcdesk.config import Settings, SettingsError, load_settings
+from otcdesk.domain.parties import Tenant
 from otcdesk.errors import Refusal
 from otcdesk.sealed import SecretDamaged
 from otcdesk.secret_files import KeyUnusable
@@ -102,3 +104,19 @@ async def lane_named(reads: Reads, lane: str) -> int:
     if number is None:
         raise typer.BadParameter(f"there is no lane {lane!r}; load a world file first")
     return number
+
+
+async def tenant_named(program: Program, lane: int, text: str) -> UUID:
+    """Return the id of a lane's tenant as it was typed; raises BadParameter if there is none such."""
+    tenant_id = uuid_typed(text)
+    if tenant_id not in {row.id for row in await program.desk.reads.rows("lanes", "tenants", Tenant, lane)}:
+        raise typer.BadParameter(f"the lane has no tenant {tenant_id}")
+    return tenant_id
+
+
+def uuid_typed(text: str) -> UUID:
+    """Return an id as it was typed; raises BadParameter for what is none."""
+    try:
+        return UUID(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not a UUID") from None

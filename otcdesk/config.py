@@ -67,6 +67,53 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     offers_accept_wait_ms: Annotated[
         int, Meta(ge=0, le=60_000, description="How long the acceptance of an offer waits for its trade, milliseconds.")
     ] = 10_000
+    ramp_prefix: Annotated[
+        str, Meta(pattern="^(/[A-Za-z0-9._-]+)+$", description="Path under which the ramp dialect answers.")
+    ] = "/ramp"
+    ramp_host: Annotated[
+        str, Meta(description="Host name of its own for the ramp dialect, at the root; empty: the prefix.")
+    ] = ""
+    checkout_prefix: Annotated[
+        str, Meta(pattern="^(/[A-Za-z0-9._-]+)+$", description="Path under which checkouts have their pages.")
+    ] = "/checkout"
+    checkout_seconds: Annotated[
+        int, Meta(ge=60, le=2_592_000, description="How long a checkout can be completed, seconds.")
+    ] = 3_600
+    checkout_arrival_seconds: Annotated[
+        int,
+        Meta(
+            ge=60, le=31_536_000, description="How long what was promised on a checkout's page is waited for, seconds."
+        ),
+    ] = 604_800
+    ramp_requests_per_second: Annotated[
+        int, Meta(ge=0, le=1_000_000, description="Requests per second and tenant; 0: no limit.")
+    ] = 0
+    ramp_statuses: Annotated[
+        str,
+        Meta(
+            pattern="^(documented|observed)$",
+            description="Statuses of the ramp dialect: `documented` (400, 401, 500), or `observed` (also 403 and 404).",
+        ),
+    ] = "documented"
+    ramp_tls_required: Annotated[
+        bool, Meta(description="Refuse requests of the ramp dialect unless X-Forwarded-Proto says https.")
+    ] = False
+    ramp_browsers_refused: Annotated[
+        bool, Meta(description="Refuse requests of the ramp dialect that have an Origin header, as browsers send.")
+    ] = False
+    ramp_signature_threads: Annotated[
+        int, Meta(ge=1, le=64, description="Threads that verify the signatures of requests.")
+    ] = 2
+    ramp_signatures_waiting_max: Annotated[
+        int, Meta(ge=1, le=100_000, description="Most requests that wait for their signature to be verified.")
+    ] = 1_000
+    ramp_purchase_spread_bps: Annotated[
+        int,
+        Meta(ge=0, lt=10_000, description="Put on the market's price when a deposit buys an asset, ten-thousandths."),
+    ] = 50
+    ramp_purchase_fee_bps: Annotated[
+        int, Meta(ge=0, lt=10_000, description="Kept of a deposit that buys an asset, ten-thousandths.")
+    ] = 100
     operator_requests_per_second: Annotated[
         int, Meta(ge=0, le=1_000_000, description="Requests per second and operator; 0: no limit.")
     ] = 0
@@ -212,8 +259,31 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         int, Meta(ge=10, le=600_000, description="Longest wait for one answer of the execution venue, milliseconds.")
     ] = 10_000
     venue_connections_max: Annotated[
-        int, Meta(ge=1, le=100, description="Most database connections for the execution of accepted quotes.")
+        int,
+        Meta(ge=1, le=100, description="Most database connections for the execution of accepted quotes and payouts."),
     ] = 2
+    payout_period_ms: Annotated[
+        int,
+        Meta(ge=10, le=600_000, description="Pause between two looks for payouts to make, unless told, milliseconds."),
+    ] = 1_000
+    payout_orders_max: Annotated[
+        int, Meta(ge=1, le=10_000, description="Most payouts at the payout provider at the same time.")
+    ] = 1_024
+    payout_timeout_ms: Annotated[
+        int, Meta(ge=10, le=600_000, description="Longest wait for one answer of the payout provider, milliseconds.")
+    ] = 10_000
+    payout_retry_ms: Annotated[
+        int,
+        Meta(
+            ge=10,
+            le=600_000,
+            description="First pause before a payout is asked for again that is not decided, milliseconds; each is"
+            " longer by as much.",
+        ),
+    ] = 1_000
+    payout_rest_ms_max: Annotated[int, Meta(ge=10, le=86_400_000, description="Longest such pause, milliseconds.")] = (
+        60_000
+    )
     tax_timeout_ms: Annotated[
         int, Meta(ge=10, le=60_000, description="Longest wait for the tax provider, milliseconds.")
     ] = 2_000
@@ -231,6 +301,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     rail_retry_ms: Annotated[
         int, Meta(ge=10, le=3_600_000, description="Pause before an unanswered rail is asked again, milliseconds.")
     ] = 5_000
+    payout_file_format: Annotated[
+        str,
+        Meta(
+            pattern=r"^pain\.001\.001\.0[39]$",
+            description="Version of the files of payouts for a bank: `pain.001.001.09` or `pain.001.001.03`.",
+        ),
+    ] = "pain.001.001.09"
+    payout_file_payments_max: Annotated[
+        int, Meta(ge=1, le=2_000, description="Most payouts in one file for a bank.")
+    ] = 500
+    statement_lines_max: Annotated[
+        int, Meta(ge=1, le=2_000, description="Most lines of a bank's statement taken in by one command.")
+    ] = 250
     leadership_period_ms: Annotated[
         int, Meta(ge=50, le=60_000, description="Pause between two claims to lead, milliseconds.")
     ] = 1_000

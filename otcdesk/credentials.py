@@ -1,4 +1,4 @@
-"""API keys, operator tokens and the secrets of partners' clients: random, kept as SHA-256, shown once.
+"""API keys, operator tokens, request keys and the secrets of partners' clients: random, kept as SHA-256, shown once.
 
 The secrets have 256 bits of randomness, so a fast hash is enough: there is nothing to guess.
 """
@@ -6,7 +6,7 @@ The secrets have 256 bits of randomness, so a fast hash is enough: there is noth
 import hashlib
 import ipaddress
 import secrets
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 from uuid import UUID
 
@@ -15,20 +15,24 @@ import msgspec
 
 from otcdesk.clock import Clock
 from otcdesk.errors import Code, Refusal
+from otcdesk.request_signatures import checked_public_key
 from otcdesk.storage.database import Reads
 
 API_KEY = "api_key"
 OPERATOR = "operator"
 CLIENT = "client"
+REQUEST_KEY = "request_key"
 
 OPERATOR_SCOPE = "otc-operator"
 OFFERS_SCOPE = "offers"
+RAMP_SCOPE = "ramp"
 
 #: Which scopes a credential of a kind may carry.
 SCOPES = {
     API_KEY: frozenset({"otc-exchanges:read", "otc-exchanges:write"}),
     OPERATOR: frozenset({OPERATOR_SCOPE}),
     CLIENT: frozenset({OFFERS_SCOPE}),
+    REQUEST_KEY: frozenset({RAMP_SCOPE}),
 }
 
 #: Kinds whose secret goes with every request; a client's only buys it a token.
@@ -39,8 +43,12 @@ _PREFIXES = {
     (API_KEY, "sandbox"): "sk_test_",
     (CLIENT, "live"): "cs_live_",
     (CLIENT, "sandbox"): "cs_test_",
+    (REQUEST_KEY, "live"): "apikey_prod_",
+    (REQUEST_KEY, "sandbox"): "apikey_sandbox_",
 }
 _SHOWN_LENGTH = 16
+#: So many characters are shown of what is random.
+_SHOWN_RANDOM = 8
 
 
 class Credential(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,7 +56,7 @@ class Credential(msgspec.Struct, frozen=True, kw_only=True):
 
     id: UUID
     lane: int
-    kind: Literal["api_key", "operator", "client"]
+    kind: Literal["api_key", "operator", "client", "request_key"]
     owner_id: UUID
     name: str
     shown_prefix: str
@@ -57,6 +65,14 @@ class Credential(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
     expires_at: datetime | None = None
     revoked_at: datetime | None = None
+    public_key: str | None = None
+
+
+class RequestKey(msgspec.Struct, frozen=True, kw_only=True):
+    """A request key with the kind of the lane that it is of."""
+
+    credential: Credential
+    lane_kind: Literal["live", "sandbox"]
 
 
 class Credentials:
@@ -114,6 +130,63 @@ class Credentials:
             raise Refusal(Code.REQUEST_INVALID, f"There is a live client {name!r} of this tenant already.") from None
         return str(client_id), secret
 
+    async def create_request_key(
+        self, *, lane: int, owner_id: UUID, name: str, world_kind: str, public_key: str | None = None
+    ) -> str:
+        """Make a request key of a tenant and return its secret, this once; with a public key its requests are signed.
+
+        Refuses REQUEST_INVALID for what is no public key, and for none in a live lane (ramp contract 2).
+        """
+        if public_key is None and world_kind == "live":
+            raise Refusal(Code.REQUEST_INVALID, "A request key of a live lane needs a public key.")
+        _, secret = await self._make(
+            lane=lane,
+            kind=REQUEST_KEY,
+            owner_id=owner_id,
+            name=name,
+            scopes=sorted(SCOPES[REQUEST_KEY]),
+            world_kind=world_kind,
+            source_ips=[],
+            expires_at=None,
+            public_key=None if public_key is None else checked_public_key(public_key),
+        )
+        return secret
+
+    async def rotate_request_key(
+        self, lane: int, which: str, *, overlap: timedelta, public_key: str | None = None
+    ) -> str | None:
+        """Put a new request key in the place of one, which dies after the overlap; returns the new secret.
+
+        It keeps its name and, unless told another, its public key. None if there is no such live key. Refuses
+        REQUEST_INVALID for what is no public key.
+        """
+        checked = None if public_key is None else checked_public_key(public_key)
+        old = await self.reads.row("credentials", "live_request_key", RequestKey, lane, which, self.clock.now())
+        if old is None:
+            return None
+        _, secret = await self._make(
+            lane=lane,
+            kind=REQUEST_KEY,
+            owner_id=old.credential.owner_id,
+            name=old.credential.name,
+            scopes=old.credential.scopes,
+            world_kind=old.lane_kind,
+            source_ips=old.credential.source_ips,
+            expires_at=None,
+            public_key=checked or old.credential.public_key,
+        )
+        await self.reads.value("credentials", "expire", old.credential.id, self.clock.now() + overlap)
+        return secret
+
+    async def request_key(self, secret_hash: str) -> RequestKey | None:
+        """Return the request key with this secret, by what is stored of it, whether or not it may still be used."""
+        return await self.reads.row("credentials", "request_key", RequestKey, secret_hash)
+
+    async def lane_kind(self, lane: int) -> str:
+        """Return whether a lane is live or a sandbox."""
+        kind: str = await self.reads.value("credentials", "lane_kind", lane)
+        return kind
+
     async def _make(
         self,
         *,
@@ -125,9 +198,11 @@ class Credentials:
         world_kind: str,
         source_ips: list[str],
         expires_at: datetime | None,
+        public_key: str | None = None,
     ) -> tuple[UUID, str]:
         credential_id = self.clock.new_id()
-        secret = _PREFIXES.get((kind, world_kind), "op_") + secrets.token_urlsafe(32)
+        prefix = _PREFIXES.get((kind, world_kind), "op_")
+        secret = prefix + secrets.token_urlsafe(32)
         await self.reads.value(
             "credentials",
             "create",
@@ -137,11 +212,12 @@ class Credentials:
             owner_id,
             name,
             hash_of(secret),
-            secret[:_SHOWN_LENGTH],
+            secret[: max(_SHOWN_LENGTH, len(prefix) + _SHOWN_RANDOM)],
             sorted(set(scopes)),
             source_ips,
             self.clock.now(),
             expires_at,
+            public_key,
         )
         return credential_id, secret
 

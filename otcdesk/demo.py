@@ -1,4 +1,4 @@
-"""The demo: a desk with a customer and a partner, its credentials in `demo.json`, and two stories to paste.
+"""The demo: a desk with a customer, a partner and a business, credentials in `demo.json`, and three stories to paste.
 
 Data and credentials are kept between runs. The secrets stand in `demo.json` only (mode 600), so if it is lost new
 ones are made and the old ones die.
@@ -14,6 +14,7 @@ from otcdesk.app import Program
 from otcdesk.domain.parties import DESK_ID
 from otcdesk.domain.world import WorldFile, account_id, tenant_id
 from otcdesk.domain.world_brokerage import party_id
+from otcdesk.domain.world_payouts import channel_id
 from otcdesk.secret_files import write_private
 from otcdesk.world_loading import SANDBOX, LoadedWorld, shipped_world
 
@@ -21,12 +22,16 @@ _LANE = "demo"
 _TENANT = "acme"
 _PARTNER = "northbank"
 _USER = "ada"
+_BUSINESS = "paylane"
+_PAYEE = "maria"
+_CHANNEL = "de-sepa"
 
 
 class _Known(msgspec.Struct):
     operator: dict[str, str]
     exchanges: dict[str, str]
     offers: dict[str, str]
+    ramp: dict[str, str]
 
 
 async def load_demo(program: Program) -> dict[str, Any]:
@@ -48,6 +53,7 @@ async def _known(program: Program, path: Path) -> _Known | None:
     try:
         known = msgspec.json.decode(path.read_bytes(), type=_Known)  # noqa: ASYNC240  (one small file, before anything is served)
         secrets = [known.operator["token"], known.exchanges["api_key"], known.offers["client_secret"]]
+        secrets.append(known.ramp["api_key"])
     except (OSError, KeyError, msgspec.MsgspecError):
         return None
     found = [await program.credentials.find(secret) for secret in secrets]
@@ -57,6 +63,7 @@ async def _known(program: Program, path: Path) -> _Known | None:
 async def _revoke_old(program: Program, lane: int, world: WorldFile) -> None:
     owners = [(tenant_id(tenant.ref), row.ref) for tenant in world.tenants for row in tenant.keys]
     owners += [(tenant_id(tenant.ref), row.ref) for tenant in world.tenants for row in tenant.clients]
+    owners += [(tenant_id(tenant.ref), row.ref) for tenant in world.tenants for row in tenant.request_keys]
     for owner_id, name in [*owners, *((DESK_ID, row.ref) for row in world.operators)]:
         old = await program.credentials.named(lane, owner_id, name)
         if old is not None:
@@ -82,6 +89,13 @@ def _told(program: Program, loaded: LoadedWorld, known: _Known | None) -> dict[s
             **(_client(loaded) if known is None else _kept(known.offers)),
             "user_id": str(party_id(_PARTNER, _USER)),
         },
+        "ramp": {
+            "base_url": urls["ramp"] + "/v1",
+            "api_key": known.ramp["api_key"] if known else loaded.request_keys[_BUSINESS],
+            "user_id": str(tenant_id(_BUSINESS)),
+            "channel_id": str(channel_id(_CHANNEL)),
+            "customer_id": _PAYEE,
+        },
     }
 
 
@@ -96,7 +110,7 @@ def _kept(known: dict[str, str]) -> dict[str, str]:
 
 def story(told: dict[str, Any], home: Path) -> str:
     """Return the stories: commands that work when pasted into another terminal, one after another."""
-    exchanges, operator, offers = told["exchanges"], told["operator"], told["offers"]
+    exchanges, operator, offers, ramp = told["exchanges"], told["operator"], told["offers"], told["ramp"]
     csrf = "0" * 64
     return f"""
 otcdesk is open at {told["base_url"]}. Credentials: {home / "demo.json"}. Stop it with Ctrl-C; data is kept.
@@ -141,4 +155,27 @@ OFFER=$(curl -s {offers["base_url"]}/v1/offers -H "Authorization: Bearer $ACCESS
 
 curl -s -X PATCH "{offers["base_url"]}/v2/offers/$OFFER/accept?external_transaction_id=bank-$OFFER" \\
   -H "Authorization: Bearer $ACCESS" -H 'bp-user-id: {offers["user_id"]}'; echo
+
+The third story: Paylane sells USDC, and Maria's bank account gets 100.00 EUR.
+
+1. Paylane prepares it: who is paid, through which channel, and what it would cost (nothing moves):
+
+SESSION=$(curl -s {ramp["base_url"]}/transactions/sell/prepare \\
+  -H 'X-Api-Key: {ramp["api_key"]}' -H 'Content-Type: application/json' \\
+  -d '{{"ChannelID":"{ramp["channel_id"]}","CryptoCurrency":"USDC_TEST","FiatAmount":"100.00",\
+"CustomerID":"{ramp["customer_id"]}","Form":{{"BankDetails":{{"AccountType":"Checking",\
+"AccountNumber":"DE89370400440532013000"}}}}}}' \\
+  | tee /dev/stderr | sed 's/.*"FormSessionID":"\\([^"]*\\)".*/\\1/'); echo
+
+2. It sells, for at most 115 USDC; the same nonce again is told what has become of it:
+
+SOLD=$(curl -s {ramp["base_url"]}/transactions/sell \\
+  -H 'X-Api-Key: {ramp["api_key"]}' -H 'Content-Type: application/json' \\
+  -d "{{\\"CryptoCurrency\\":\\"USDC_TEST\\",\\"FiatAmount\\":\\"100.00\\",\\"CryptoAuthorizedAmount\\":\\"115\\",\
+\\"FormSessionID\\":\\"$SESSION\\",\\"Nonce\\":\\"$SESSION\\"}}" \\
+  | tee /dev/stderr | sed 's/.*"Transaction":{{"ID":"\\([^"]*\\)".*/\\1/'); echo
+
+3. Two seconds later it is settled:
+
+sleep 3; curl -s {ramp["base_url"]}/transactions/$SOLD -H 'X-Api-Key: {ramp["api_key"]}'; echo
 """

@@ -20,7 +20,7 @@ from otcdesk.domain.products import by_the_clock
 from otcdesk.engine.engine import Engine
 from otcdesk.handover.member import Handover
 from otcdesk.outcomes import Outcomes
-from otcdesk.rails.protocols import ChainRail, ExecutionVenue, FiatRail, TaxProvider
+from otcdesk.rails.protocols import ChainRail, ExecutionVenue, FiatRail, PayoutRail, TaxProvider
 from otcdesk.storage.database import Reads
 from otcdesk.storage.leadership import Leadership
 
@@ -57,6 +57,7 @@ class Desk:
         chain: ChainRail,
         fiat: FiatRail,
         venue: ExecutionVenue,
+        payouts: PayoutRail,
         tax: TaxProvider,
         outcomes: Outcomes,
         clock: Clock,
@@ -68,6 +69,7 @@ class Desk:
         self.chain = chain
         self.fiat = fiat
         self.venue = venue
+        self.payouts = payouts
         self.tax = tax
         self.outcomes = outcomes
         self.clock = clock

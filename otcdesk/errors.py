@@ -107,6 +107,30 @@ class Code(Enum):
     PAYOUT_NOT_COVERED = ("The balance does not cover this payout.",)
     RETURN_EXCEEDS_PAYOUT = ("More comes back than was paid out.",)
 
+    # Checkouts.
+    CHECKOUT_NOT_FOUND = ("There is no such checkout.",)
+    CHECKOUT_OVER = ("This checkout is completed, was turned down, or has expired.",)
+    CHECKOUT_PAGE_STALE = ("This page is not the latest of its checkout.",)
+
+    # Deposits, and the rules that they set off.
+    DEPOSIT_PLACE_UNKNOWN = ("There is no such deposit address, nor such bank details.",)
+    DEPOSIT_PLACE_TAKEN = ("This deposit address, or these bank details, are somebody else's.",)
+    DEPOSIT_ASSET_WRONG = ("This cannot be deposited there.",)
+    DEPOSIT_DIFFERS = ("This deposit was told before with other content.",)
+    RULE_EXCESSIVE = ("A rule has no conditions or actions, or more than a rule may have.",)
+    RULE_EXPIRED = ("The rule would have run out already.",)
+    RULE_NOT_FOUND = ("There is no such rule.",)
+    RULES_EXHAUSTED = ("There are as many rules as there may be.",)
+
+    # Files for banks and their statements.
+    BANK_ACCOUNT_NOT_FOUND = ("The desk has no such bank account.",)
+    NOTHING_TO_FILE = ("No payout waits to be filed.",)
+    PAYOUT_FILE_NOT_FOUND = ("There is no such file.",)
+    STATEMENT_INVALID = ("The statement cannot be read.",)
+    STATEMENT_LINE_NOT_FOUND = ("There is no such line.",)
+    STATEMENT_LINE_DONE = ("This line is matched or put aside already.",)
+    LINE_DOES_NOT_FIT = ("The line does not fit this payout.",)
+
     # Access tokens.
     CLIENT_INVALID = ("The client's id and secret are not valid.",)
     GRANT_INVALID = ("The request for a token is not valid.",)

@@ -165,6 +165,26 @@ EXECUTIONS_OLDEST_SECONDS = Figure(
     meaning="For how long the oldest of them has waited, by its lane's clock",
     unit=_NANOSECONDS,
 )
+PAYOUT_OUTCOMES = ("done", "refused", "pending", "unavailable", "unknown", "contradicted")
+PAYOUT_CALLS = Figure(
+    kind=Kind.COUNTER,
+    name="otcdesk_payout_calls",
+    meaning="Calls to the payout provider, by how they ended: `done`, `refused`, `pending` when it has not decided,"
+    " `unavailable`, `unknown`; and `contradicted`, when it said otherwise before, and the books keep what it said"
+    " first",
+    labels=("outcome",),
+)
+PAYOUTS_UNDER_WAY = Figure(
+    kind=Kind.GAUGE,
+    name="otcdesk_payouts_under_way",
+    meaning="Payouts on which the payout provider has not decided yet",
+)
+PAYOUTS_OLDEST_SECONDS = Figure(
+    kind=Kind.GAUGE,
+    name="otcdesk_payouts_oldest_seconds",
+    meaning="For how long the oldest of them has waited, by its lane's clock",
+    unit=_NANOSECONDS,
+)
 OUTCOMES_AWAITED = Figure(
     kind=Kind.GAUGE,
     name="otcdesk_requests_awaiting_outcome",
@@ -189,6 +209,9 @@ FIGURES = (
     VENUE_CALLS,
     EXECUTIONS_UNDER_WAY,
     EXECUTIONS_OLDEST_SECONDS,
+    PAYOUT_CALLS,
+    PAYOUTS_UNDER_WAY,
+    PAYOUTS_OLDEST_SECONDS,
     OUTCOMES_AWAITED,
 )
 
@@ -222,6 +245,9 @@ class Metrics:
         self._executions_oldest = self._place(EXECUTIONS_OLDEST_SECONDS)
         self._outcomes_awaited = self._place(OUTCOMES_AWAITED)
         self._venue_calls = {outcome: self._place(VENUE_CALLS, outcome) for outcome in VENUE_OUTCOMES}
+        self._payouts_under_way = self._place(PAYOUTS_UNDER_WAY)
+        self._payouts_oldest = self._place(PAYOUTS_OLDEST_SECONDS)
+        self._payout_calls = {outcome: self._place(PAYOUT_CALLS, outcome) for outcome in PAYOUT_OUTCOMES}
         self._commands: dict[tuple[str, str], int] = {}
         self._handed_over: dict[str, int] = {}
         self._webhooks: dict[tuple[UUID, bool], int] = {}
@@ -283,13 +309,22 @@ class Metrics:
         self._cells[self._webhooks_untold] = untold_batches
 
     def venue_call(self, outcome: str) -> None:
-        """Count a call to the execution venue; see `workers.execution.Watch`."""
+        """Count a call to the execution venue; see `workers.waves.Watch`."""
         self._cells[self._venue_calls[outcome]] += 1
 
     def executions_under_way(self, number: int, longest_ms: int) -> None:
         """Say how many accepted quotes wait for their outcome, and for how long the longest."""
         self._cells[self._executions_under_way] = number
         self._cells[self._executions_oldest] = max(longest_ms, 0) * 1_000_000
+
+    def payout_call(self, outcome: str) -> None:
+        """Count a call to the payout provider; see `workers.waves.Watch`."""
+        self._cells[self._payout_calls[outcome]] += 1
+
+    def payouts_under_way(self, number: int, longest_ms: int) -> None:
+        """Say how many payouts wait for their provider, and for how long the longest."""
+        self._cells[self._payouts_under_way] = number
+        self._cells[self._payouts_oldest] = max(longest_ms, 0) * 1_000_000
 
     def restarted(self, times: int) -> None:
         """Count that this process had to be started again."""

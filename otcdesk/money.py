@@ -8,7 +8,7 @@ binary fractions anywhere: conversions are integer arithmetic of any length, so 
 import re
 from decimal import Context, Decimal, Inexact, InvalidOperation
 from enum import Enum
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
@@ -28,6 +28,12 @@ RATE_MAX: Final = 10**12
 #: Wide enough for any two numbers of the desk; what would not fit raises instead of losing a digit.
 _EXACT: Final = Context(prec=200, traps=[Inexact, InvalidOperation])
 
+#: Wide enough for any chain of steps that a rule may have (`domain.rules.STEPS_MAX`), of numbers of 40 digits each.
+_LONG: Final = Context(prec=1_000, traps=[Inexact, InvalidOperation])
+
+#: What may be done to a number, exactly.
+Operator = Literal["add", "subtract", "multiply"]
+
 _DECIMAL: Final = re.compile(r"[0-9]{1,60}(\.[0-9]{1,60})?", re.ASCII)
 
 
@@ -38,6 +44,9 @@ class Rounding(Enum):
     UP = "up"
     HALF_UP = "half up"
 
+
+#: What one of an asset is worth in the same.
+ONE_FOR_ONE: Final = Decimal(1)
 
 #: What the desk pays out loses the fraction, what the desk collects gains it.
 PAID_BY_DESK: Final = Rounding.DOWN
@@ -182,6 +191,13 @@ def less_spread(value: Decimal, spread_bps: int) -> Decimal:
     return scaled_rate(scaled)
 
 
+def plus_spread(value: Decimal, spread_bps: int) -> Decimal:
+    """Put `spread_bps` ten-thousandths on a rate, up to `RATE_DECIMALS_MAX`: the desk sells a little dearer."""
+    numerator, denominator = _ratio(value)
+    scaled = _divide(numerator * (10_000 + spread_bps) * 10**RATE_DECIMALS_MAX, denominator * 10_000, PAID_TO_DESK)
+    return scaled_rate(scaled)
+
+
 def scaled_rate(millionths: int) -> Decimal:
     """Return a rate from a whole number of its last decimal place."""
     return counted(millionths, RATE_DECIMALS_MAX)
@@ -218,6 +234,17 @@ def reported(amount: Amount, per_one: Decimal) -> Decimal:
 def less(value: Decimal, other: Decimal) -> Decimal:
     """Return the exact difference of two numbers, however long they are."""
     return plain(_EXACT.subtract(value, other))
+
+
+def worked_on(value: Decimal, operator: Operator, other: Decimal) -> Decimal:
+    """Return the exact sum, difference or product of two numbers."""
+    match operator:
+        case "add":
+            return _LONG.add(value, other)
+        case "subtract":
+            return _LONG.subtract(value, other)
+        case "multiply":
+            return _LONG.multiply(value, other)
 
 
 def share_of(value: Decimal, bps: int) -> Decimal:

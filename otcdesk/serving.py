@@ -85,6 +85,9 @@ async def workers(program: Program) -> AsyncIterator[None]:
     async def settle() -> bool:
         return leadership.leads and await program.settlement.settle_waiting()
 
+    async def send() -> bool:
+        return leadership.leads and await program.chain_payouts.begin_waiting()
+
     async def forget() -> bool:
         if leadership.leads:
             await program.settlement.forget_ended()
@@ -96,9 +99,11 @@ async def workers(program: Program) -> AsyncIterator[None]:
     loops = [
         Loop("deadlines", record, period_ms=settings.deadlines_period_ms),
         Loop("settlement", settle, period_ms=settings.settlement_period_ms),
+        Loop("chain payouts", send, period_ms=settings.settlement_period_ms),
         Loop("leases", forget, period_ms=_FORGET_PERIOD_MS),
         Loop("tokens", forget_tokens, period_ms=_HISTORY_PERIOD_MS),
         *_execution_loops(program),
+        *_payout_loops(program),
         *_webhook_loops(program),
     ]
     stop = asyncio.Event()
@@ -120,7 +125,7 @@ def _execution_loops(program: Program) -> list[Loop]:
     settings, leadership, worker = program.settings, program.desk.leadership, program.execution
 
     async def execute() -> bool:
-        return leadership.leads and await worker.execute_waiting()
+        return leadership.leads and await worker.begin_waiting()
 
     async def count() -> bool:
         program.metrics.executions_under_way(*(await worker.under_way() if leadership.leads else (0, 0)))
@@ -129,6 +134,28 @@ def _execution_loops(program: Program) -> list[Loop]:
     executing = Loop("execution", execute, period_ms=settings.venue_period_ms)
     worker.on_work = executing.nudge
     return [executing, Loop("executions under way", count, period_ms=_BACKLOG_PERIOD_MS)]
+
+
+def _payout_loops(program: Program) -> list[Loop]:
+    settings, leadership, worker = program.settings, program.desk.leadership, program.payouts
+
+    async def pay() -> bool:
+        return leadership.leads and await worker.begin_waiting()
+
+    async def book_returns() -> bool:
+        return leadership.leads and await worker.book_returns()
+
+    async def count() -> bool:
+        program.metrics.payouts_under_way(*(await worker.under_way() if leadership.leads else (0, 0)))
+        return False
+
+    paying = Loop("payouts", pay, period_ms=settings.payout_period_ms)
+    worker.on_work = paying.nudge
+    return [
+        paying,
+        Loop("payout returns", book_returns, period_ms=settings.payout_period_ms),
+        Loop("payouts under way", count, period_ms=_BACKLOG_PERIOD_MS),
+    ]
 
 
 def _webhook_loops(program: Program) -> list[Loop]:

@@ -16,10 +16,13 @@ from otcdesk.actions.steer_sandbox import SetClock
 from otcdesk.clock import Clock
 from otcdesk.credentials import API_KEY, OPERATOR, Credentials, check_grant
 from otcdesk.desk import Desk
+from otcdesk.domain import lanes
 from otcdesk.domain.parties import DESK_ID
 from otcdesk.domain.world import Declaration, WorldFile, account_id, declaration_of, parse_world, tenant_id
 from otcdesk.domain.world_brokerage import party_id
 from otcdesk.errors import Code, Refusal
+from otcdesk.forms import check_schema
+from otcdesk.request_signatures import checked_public_key
 from otcdesk.webhooks.envelope import Discreet
 from otcdesk.webhooks.subscriptions import Subscriptions
 from otcdesk.webhooks.world_files import (
@@ -30,8 +33,8 @@ from otcdesk.webhooks.world_files import (
     missing_webhooks,
 )
 
-LIVE = "live"
-SANDBOX = "sandbox"
+LIVE = lanes.LIVE
+SANDBOX = lanes.SANDBOX
 
 _CALLER = "world file"
 
@@ -51,7 +54,7 @@ class LoadedWorld(Discreet, frozen=True, kw_only=True):
     `missed`: webhooks that could not be made at last; loading again makes them.
     """
 
-    unshown: ClassVar[frozenset[str]] = frozenset({"api_keys", "operators", "clients"})
+    unshown: ClassVar[frozenset[str]] = frozenset({"api_keys", "operators", "clients", "request_keys"})
 
     lane: int
     name: str
@@ -59,6 +62,7 @@ class LoadedWorld(Discreet, frozen=True, kw_only=True):
     api_keys: dict[str, str]
     operators: dict[str, str]
     clients: dict[str, MadeClient]
+    request_keys: dict[str, str]
     tenants: dict[str, str]
     accounts: dict[str, str]
     parties: dict[str, str]
@@ -92,7 +96,9 @@ class WorldLoader:
         """Return what a file declares; refuses DECLARATION_INVALID before anything of it is made."""
         keys = [key for tenant in world.tenants for key in tenant.keys]
         clients = [client.ref for tenant in world.tenants for client in tenant.clients]
-        names = [*(key.ref for key in keys), *(operator.ref for operator in world.operators), *clients]
+        request_keys = [key for tenant in world.tenants for key in tenant.request_keys]
+        names = [key.ref for key in keys] + [operator.ref for operator in world.operators] + clients
+        names += [key.ref for key in request_keys]
         if len(names) != len(set(names)):  # their secrets are answered by name
             raise _invalid("two credentials have the same name")
         try:
@@ -101,10 +107,15 @@ class WorldLoader:
                 _time(key.expires_at)
             for operator in world.operators:
                 check_grant(OPERATOR, list(operator.scopes), [])
+            for pem in filter(None, (key.public_key for key in request_keys)):
+                checked_public_key(pem)
         except Refusal as refusal:
             raise _invalid(refusal.detail) from None
         check_webhooks(self.subscriptions, world)
-        return declaration_of(world)
+        declaration = declaration_of(world)
+        for channel in declaration.payouts.channels if declaration.payouts else []:
+            check_schema(channel.form_schema, f"the form of the channel {channel.id}")
+        return declaration
 
     async def load(self, lane: int, world: WorldFile, *, kind: str, clock: SetClock | None = None) -> LoadedWorld:
         """Bring a lane to what a file says; refuses as `declare_world` does."""
@@ -116,6 +127,7 @@ class WorldLoader:
         api_keys = await self._api_keys(lane, world, kind)
         operators = await self._operators(lane, world, kind)
         clients = await self._clients(lane, world, kind)
+        request_keys = await self._request_keys(lane, world, kind)
         webhooks = await make_webhooks(self.subscriptions, missing)
         return LoadedWorld(
             lane=lane,
@@ -124,6 +136,7 @@ class WorldLoader:
             api_keys=api_keys,
             operators=operators,
             clients=clients,
+            request_keys=request_keys,
             tenants={tenant.ref: str(tenant_id(tenant.ref)) for tenant in world.tenants},
             accounts={
                 f"{tenant.ref}/{ref}": str(account_id(tenant.ref, ref))
@@ -166,6 +179,17 @@ class WorldLoader:
                         lane=lane, owner_id=owner_id, name=row.ref, world_kind=kind
                     )
                     made[row.ref] = MadeClient(client_id=client_id, client_secret=secret)
+        return made
+
+    async def _request_keys(self, lane: int, world: WorldFile, kind: str) -> dict[str, str]:
+        made = {}
+        for tenant in world.tenants:
+            for row in tenant.request_keys:
+                owner_id = tenant_id(tenant.ref)
+                if await self.credentials.named(lane, owner_id, row.ref) is None:
+                    made[row.ref] = await self.credentials.create_request_key(
+                        lane=lane, owner_id=owner_id, name=row.ref, world_kind=kind, public_key=row.public_key
+                    )
         return made
 
     async def _made(self, lane: int, kind: str, rows: list[tuple[Any, ...]]) -> dict[str, str]:

@@ -1,5 +1,6 @@
 #!/bin/sh
 # Make .venv ready: `setup.sh runtime` to run the desk, `setup.sh dev` to work on it too.
+# `setup.sh browser` installs Chromium, which some tests drive, where it is missing and may be installed.
 # `setup.sh forget-broken` makes a virtual environment that no longer works count as not made; `make` calls it first.
 # PYTHON=... names the interpreter to use. Nothing is installed that the lock files do not name with its hash.
 set -eu
@@ -29,6 +30,12 @@ find_python() {
 
 any() { :; }
 
+install_packages() { # As root on Debian; whoever needs them looks afterwards whether they are there.
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get install -qq -y "$@" </dev/null >/dev/null 2>&1 ||
+        { apt-get update -qq && apt-get install -qq -y "$@"; } </dev/null >/dev/null 2>&1 || true
+}
+
 works() { # The environment runs, has pip, and its otcdesk is this folder's, not that of a folder it was copied from.
     "$venv/bin/python" -I - "$here" <<'PYTHON' >/dev/null 2>&1
 import os, sys
@@ -42,6 +49,16 @@ case "${1:-}" in
         if [ -e "$venv/ready-runtime" ] || [ -e "$venv/ready-dev" ]; then
             works || { say "$venv no longer works and is made anew"; rm -rf "$venv"; }
         fi
+        exit 0 ;;
+    browser)
+        for name in chromium chromium-browser google-chrome google-chrome-stable; do
+            ! command -v "$name" >/dev/null || exit 0
+        done
+        if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+            say "installing chromium"
+            install_packages chromium
+        fi
+        command -v chromium >/dev/null || fail "some tests drive a browser, and there is none; install the package chromium"
         exit 0 ;;
     runtime) lock=requirements.lock ;;
     dev) lock=requirements-dev.lock ;;
@@ -60,9 +77,7 @@ if ! [ -d "$venv" ]; then
             "install it, or name it with PYTHON=/path/to/python3"
         if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
             say "installing python3-venv"
-            export DEBIAN_FRONTEND=noninteractive
-            apt-get install -qq -y python3-venv </dev/null >/dev/null 2>&1 ||
-                { apt-get update -qq && apt-get install -qq -y python3-venv; } </dev/null >/dev/null 2>&1 || true
+            install_packages python3-venv
         fi
         python=$(find_python can_make_venvs) ||
             fail "$(find_python any) lacks the modules venv and ensurepip; install the package python3-venv"

@@ -74,7 +74,7 @@ class Pair:
 
     async def execute(self) -> None:
         """Let the other process execute everything that waits."""
-        await self.executing.execution.execute_waiting()
+        await self.executing.execution.begin_waiting()
         await self.executing.execution.stop()
 
     async def rounds(self, number: int = 1) -> None:
@@ -250,7 +250,7 @@ async def test_nobody_is_missed_whenever_he_comes(pair: Pair) -> None:
 
     async def executes() -> None:
         while not stopping:
-            await pair.executing.execution.execute_waiting()
+            await pair.executing.execution.begin_waiting()
             await asyncio.sleep(dice.uniform(0, 0.01))
 
     async def comes(lane: Lane, party: UUID) -> None:

@@ -16,10 +16,20 @@ from otcdesk.actions.accept_quote import AcceptQuote, QuoteAccepted, accept_quot
 from otcdesk.actions.adjust_payout import AdjustPayout, PayoutAdjusted, adjust_payout
 from otcdesk.actions.approve_conversion import ApproveConversion, approve_conversion
 from otcdesk.actions.cancel_conversion import CancelConversion, cancel_conversion
+from otcdesk.actions.confirm_checkout import (
+    CancelCheckout,
+    CheckoutMoved,
+    ConfirmCheckout,
+    cancel_checkout,
+    confirm_checkout,
+)
 from otcdesk.actions.confirm_conversion import ConfirmConversion, Confirmed, confirm_conversion
 from otcdesk.actions.declare_world import Declared, DeclareWorld, declare_world
+from otcdesk.actions.file_payouts import FilePayouts, PayoutsFiled, file_payouts, filed_before
 from otcdesk.actions.keep_party import KeepParty, PartyKept, keep_party
+from otcdesk.actions.make_rule import MakeRule, RuleMade, StopRule, make_rule, stop_rule
 from otcdesk.actions.move_value import Adjust, Booked, Deposit, Withdraw, adjust, deposit, withdraw
+from otcdesk.actions.open_checkout import CheckoutOpened, OpenCheckout, open_checkout, opened_before
 from otcdesk.actions.prepare_payout import PayoutPrepared, PreparePayout, prepare_payout
 from otcdesk.actions.publish_price import (
     PriceReply,
@@ -32,6 +42,17 @@ from otcdesk.actions.publish_price import (
 )
 from otcdesk.actions.quote_brokerage import BrokerageQuoted, QuoteBrokerage, quote_brokerage
 from otcdesk.actions.quote_conversion import OrderReply, QuoteBuy, QuoteSell, quote_buy, quote_sell
+from otcdesk.actions.record_chain_payout import ChainPayoutRecorded, RecordChainPayout, record_chain_payout
+from otcdesk.actions.record_deposit import (
+    ConcludeDeposit,
+    DepositRecorded,
+    OpenPlace,
+    PlaceOpened,
+    RecordDeposit,
+    conclude_deposit,
+    open_place,
+    record_deposit,
+)
 from otcdesk.actions.record_due import DueRecorded, RecordDue, record_due
 from otcdesk.actions.record_execution import ExecutionRecorded, RecordExecution, record_execution
 from otcdesk.actions.record_leg import LegRecorded, RecordLeg, record_leg
@@ -43,6 +64,7 @@ from otcdesk.actions.record_payout import (
     record_payout,
     record_return,
 )
+from otcdesk.actions.record_statement import LinesRecorded, RecordStatementLines, record_statement_lines
 from otcdesk.actions.register_party import (
     AcceptAgreements,
     PartyReply,
@@ -52,6 +74,7 @@ from otcdesk.actions.register_party import (
 )
 from otcdesk.actions.report_token_reuse import ReportTokenReuse, report_token_reuse
 from otcdesk.actions.requote_conversion import RequoteConversion, requote_conversion
+from otcdesk.actions.resolve_statement_line import LineResolved, ResolveLine, resolve_line
 from otcdesk.actions.review_payout import (
     CancelPayout,
     HoldPayout,
@@ -62,6 +85,7 @@ from otcdesk.actions.review_payout import (
     release_payout,
 )
 from otcdesk.actions.sell_payout import PayoutSold, SellPayout, sell_payout, sold_before
+from otcdesk.actions.settle_payout import SettlePayout, settle_payout
 from otcdesk.actions.steer_sandbox import (
     SetClock,
     SetDebitSettlement,
@@ -71,6 +95,7 @@ from otcdesk.actions.steer_sandbox import (
     set_debit_settlement,
     set_fault,
 )
+from otcdesk.actions.switch_channel import ChannelReply, SwitchChannel, switch_channel
 from otcdesk.actions.switch_trading import (
     ListingReply,
     SetParty,
@@ -95,6 +120,18 @@ _ACCEPT = Policy(scope="accept_quote", replay=Replay.CURRENT, in_flight=InFlight
 
 #: Ramp contract 5.1: the same nonce with the same content is told what has become of its payout.
 _SELL = Policy(scope="sell_payout", compares_body=True, replay=Replay.CURRENT, in_flight=InFlight.WAIT)
+
+#: As a sell's, in a space of its own.
+_OPEN = Policy(scope="open_checkout", compares_body=True, replay=Replay.CURRENT, in_flight=InFlight.WAIT)
+
+#: Ramp contract 5.1: rules have a nonce as sales do; the answer says what was made.
+_RULE = Policy(scope="make_rule", compares_body=True, in_flight=InFlight.WAIT)
+
+#: Who asks again would find other payouts waiting, and means the file that was made for the first request.
+_FILE = Policy(scope="file_payouts", replay=Replay.CURRENT, in_flight=InFlight.WAIT, audits_refusals=True)
+
+#: As a booking's, in a space of its own: what such a key leads to is an order.
+_ADJUSTMENT = Policy(scope="adjust_payout", compares_body=True, audits_refusals=True)
 
 _ROWS = (
     (QuoteBuy, quote_buy, OrderReply, _TENANT),
@@ -134,11 +171,30 @@ _ROWS = (
     (HoldPayout, hold_payout, PayoutReviewed, _OPERATOR),
     (ReleasePayout, release_payout, PayoutReviewed, _OPERATOR),
     (CancelPayout, cancel_payout, PayoutReviewed, _OPERATOR),
-    (AdjustPayout, adjust_payout, PayoutAdjusted, _BOOKING),
+    (AdjustPayout, adjust_payout, PayoutAdjusted, _ADJUSTMENT),
+    (SettlePayout, settle_payout, PayoutRecorded, _OPERATOR),
+    (SwitchChannel, switch_channel, ChannelReply, _OPERATOR),
+    (OpenCheckout, open_checkout, CheckoutOpened, _OPEN),
+    (ConfirmCheckout, confirm_checkout, CheckoutMoved, _TENANT),
+    (CancelCheckout, cancel_checkout, CheckoutMoved, _TENANT),
+    (OpenPlace, open_place, PlaceOpened, _TENANT),
+    (RecordDeposit, record_deposit, DepositRecorded, _OPERATOR),
+    (ConcludeDeposit, conclude_deposit, DepositRecorded, _OPERATOR),
+    (MakeRule, make_rule, RuleMade, _RULE),
+    (StopRule, stop_rule, RuleMade, _OPERATOR),
+    (RecordChainPayout, record_chain_payout, ChainPayoutRecorded, _TENANT),
+    (FilePayouts, file_payouts, PayoutsFiled, _FILE),
+    (RecordStatementLines, record_statement_lines, LinesRecorded, _TENANT),
+    (ResolveLine, resolve_line, LineResolved, _OPERATOR),
 )
 
 #: How a verb answers a key that was used before, where its policy says that it is told what has become of it.
-_CURRENT: dict[type[Command], Any] = {AcceptQuote: repeated_accept, SellPayout: sold_before}
+_CURRENT: dict[type[Command], Any] = {
+    AcceptQuote: repeated_accept,
+    SellPayout: sold_before,
+    OpenCheckout: opened_before,
+    FilePayouts: filed_before,
+}
 
 
 CATALOGUE: Catalogue = {

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from otcdesk.actions.keep_party import ACCOUNT_TYPES
 from otcdesk.actions.tally import Tally
+from otcdesk.domain.bank_files import BankAccount
 from otcdesk.domain.commands import Moment
 from otcdesk.domain.lanes import Fault
 from otcdesk.domain.noun import Noun
@@ -24,6 +25,7 @@ def payout_keys(wanted: Declaration) -> Iterable[tuple[type[Noun], object]]:
         yield Fault, wanted.payouts.fault.key
         yield from ((Channel, channel.id) for channel in wanted.payouts.channels)
     yield from ((Surcharge, row.key) for row in wanted.surcharges)
+    yield from ((BankAccount, row.key) for row in wanted.banks)
     for person in wanted.people:
         yield Party, person.id
         yield PartyProfile, person.id
@@ -35,6 +37,8 @@ def declare_payouts(tally: Tally, wanted: Declaration, moment: Moment) -> None:
         _keep_terms(tally, wanted.payouts)
     for surcharge in wanted.surcharges:
         tally.keep(tally.books.find(Surcharge, surcharge.key), surcharge)
+    for bank in wanted.banks:
+        tally.keep(tally.books.find(BankAccount, bank.key), bank)
     for person in wanted.people:
         _keep_person(tally, person, moment)
 

@@ -53,8 +53,10 @@ def keep_party(command: KeepParty, books: Books, moment: Moment) -> PartyKept:
         details=command.details,
         updated_at=moment.now,
     )
+    if told is not None and (told.kind, told.details) == (profile.kind, profile.details):
+        profile = told
     if known != party:
         (books.add if known is None else books.put)(party)
-    if told is None or (told.kind, told.details) != (profile.kind, profile.details):
+    if told != profile:
         (books.add if told is None else books.put)(profile)
     return PartyKept(party=party, profile=profile, is_new=known is None)

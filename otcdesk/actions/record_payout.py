@@ -8,6 +8,7 @@ from typing import Literal
 from uuid import UUID
 
 from otcdesk.actions.booking import Move, account, capture_hold, post, release_hold
+from otcdesk.actions.follow_payout import follow_payout
 from otcdesk.actions.move_value import counter_account
 from otcdesk.actions.order_checks import amount_of, found_order
 from otcdesk.actions.payout_checks import own_account, treasury_id
@@ -17,6 +18,7 @@ from otcdesk.domain.ledger import OUTSIDE, TREASURY, Account, Hold, desk_account
 from otcdesk.domain.orders import BUY, SELL, Order, Trade
 from otcdesk.domain.payouts import (
     AT_ONCE,
+    CANCELLING,
     CURRENT,
     FAIL,
     FAILED,
@@ -98,13 +100,16 @@ def payment_of(books: Books, order: Order) -> Payment:
 
 
 def failed_payout(books: Books, moment: Moment, order: Order, reason: str | None) -> Order:
-    """Give back what a payout reserves: provably nobody was paid."""
+    """Give back what a payout reserves: provably nobody was paid; of one that was cancelled, that stays the reason."""
+    if reason is None and order.state == CANCELLING:
+        reason = order.reason
     for hold_id in (order.pay_hold_id, order.collect_hold_id):
         if hold_id is not None:
             release_hold(books, moment, hold_id)
     after = moved(order, FAIL, moment.now, reason=reason, **_DONE_WITH)
     books.put(after)
     books.add(event_of(after, FAIL, moment.caller, reason))
+    follow_payout(books, moment, after)
     return after
 
 
@@ -130,10 +135,11 @@ def _settled(books: Books, moment: Moment, order: Order, payment: Payment, comma
         order_id=order.id,
         reference=command.reference,
     )
-    after = moved(order, SETTLE, moment.now, **_DONE_WITH)
+    after = moved(order, SETTLE, moment.now, reason=None, **_DONE_WITH)  # why it was held does not say how it ended
     books.put(after)
     books.add(event_of(after, SETTLE, moment.caller, command.detail))
     books.add(trade_of(after, moment))
+    follow_payout(books, moment, after)
     return after
 
 

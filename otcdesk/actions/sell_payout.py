@@ -3,8 +3,9 @@
 The tenant's nonce is the idempotency key: the same one again is told what has become of the payout by then.
 """
 
+from collections.abc import Iterator
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from otcdesk.actions.booking import account, place_hold
@@ -21,6 +22,7 @@ from otcdesk.actions.payout_checks import (
 from otcdesk.domain.assets import ListedAsset
 from otcdesk.domain.commands import Books, Command, Moment, Reply
 from otcdesk.domain.ledger import OUTSIDE, Account, desk_account_id
+from otcdesk.domain.noun import Noun
 from otcdesk.domain.orders import SELL, Order
 from otcdesk.domain.parties import Party
 from otcdesk.domain.payouts import (
@@ -37,6 +39,7 @@ from otcdesk.domain.payouts import (
     current_id,
     event_of,
     moved,
+    rail_reference,
 )
 from otcdesk.domain.pricing import Price
 from otcdesk.errors import Code, Refusal
@@ -92,7 +95,7 @@ def sell_payout(command: SellPayout, books: Books, moment: Moment) -> PayoutSold
     prepared = books.find(PreparedPayout, command.prepared_id)
     if prepared is None or prepared.tenant_id != moment.owner_id or moment.arrived_at >= prepared.expires_at:
         raise Refusal(Code.PAYOUT_NOT_PREPARED)
-    _want(books, prepared)
+    books.want(*sell_wants(prepared))
     if command.asset != prepared.asset:
         raise Refusal(Code.PREPARED_ASSET_DIFFERS)
     if arriving(books, prepared.fiat, command.arrives).units != prepared.fiat_units:
@@ -139,7 +142,7 @@ def sell_prepared(books: Books, moment: Moment, prepared: PreparedPayout, facts:
 
     Takes two of the command's own ids, from `first_id`. Refuses from PARTY_UNVERIFIED on, as `sell_payout` does.
     """
-    _want(books, prepared)
+    books.want(*sell_wants(prepared))
     channel = found_channel(books, prepared.channel_id)
     check_permitted(books, channel, prepared.party_id)
     arrives = amount_of(books, prepared.fiat, prepared.fiat_units)
@@ -160,18 +163,17 @@ def sell_prepared(books: Books, moment: Moment, prepared: PreparedPayout, facts:
     return _written(books, moment, order, _payment(facts, prepared, priced), channel, holds)
 
 
-def _want(books: Books, prepared: PreparedPayout) -> None:
-    books.want(
-        (Channel, prepared.channel_id),
-        (ListedAsset, prepared.asset),
-        (ListedAsset, prepared.fiat),
-        (Price, (prepared.asset, prepared.fiat)),
-        (Account, current_id(prepared.tenant_id, prepared.asset)),
-        (Account, treasury_id(prepared.fiat)),
-        (PaymentMethod, prepared.method_id),
-        (Party, prepared.party_id),
-        (Surcharge, prepared.tenant_id),
-    )
+def sell_wants(prepared: PreparedPayout) -> Iterator[tuple[type[Noun], Any]]:
+    """Name the rows that a sale for a prepared payout finds."""
+    yield Channel, prepared.channel_id
+    yield ListedAsset, prepared.asset
+    yield ListedAsset, prepared.fiat
+    yield Price, (prepared.asset, prepared.fiat)
+    yield Account, current_id(prepared.tenant_id, prepared.asset)
+    yield Account, treasury_id(prepared.fiat)
+    yield PaymentMethod, prepared.method_id
+    yield Party, prepared.party_id
+    yield Surcharge, prepared.tenant_id
 
 
 def _exceeds(cost: Amount, ceiling: Decimal) -> bool:
@@ -186,7 +188,7 @@ def _written(books: Books, moment: Moment, order: Order, payment: Payment, chann
         waits = moved(waits, HOLD, moment.now)
         books.add(event_of(waits, HOLD, moment.caller, FOR_REVIEW))
     order = waits.with_(
-        pay_hold_id=holds.pay_id, collect_hold_id=holds.collect_id, rail_reference=f"{order.id}:{PAYOUT}"
+        pay_hold_id=holds.pay_id, collect_hold_id=holds.collect_id, rail_reference=rail_reference(order.id)
     )
     books.add(order)
     books.add(payment)

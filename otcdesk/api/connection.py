@@ -188,10 +188,11 @@ class Connection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         """The head is whole."""
         self._in_head = False
-        path, query = _target(self._url)
+        raw_path, query = _target(self._url)
         self._coming = Request(
             method=self._parser.get_method().decode("ascii"),
-            path=path,
+            path=unquote(raw_path) if "%" in raw_path else raw_path,
+            raw_path=raw_path,
             query_string=query,
             headers=self._headers,
             client_address=self._proxies.client(self._peer, self._headers.get(_FORWARDED_FOR)),
@@ -310,14 +311,16 @@ class Connection(asyncio.Protocol):
 
 
 def _target(url: bytes) -> tuple[str, bytes]:
-    """Return path and query of a request's target; raises for what is none, which the parser turns into its error."""
+    """Return path and query of a request's target as they are written.
+
+    Raises for what is none, which the parser turns into its error.
+    """
     if url.startswith(b"/") and b"#" not in url:
         raw, _, query = url.partition(b"?")
     else:
         parsed = httptools.parse_url(url)
         raw, query = parsed.path or b"/", parsed.query or b""
-    path = raw.decode("ascii")
-    return (unquote(path) if "%" in path else path), query
+    return raw.decode("ascii"), query
 
 
 def _refusal(status: HTTPStatus) -> bytes:

@@ -147,6 +147,9 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     #: Whether the answer is in the dialect's envelope, and what is in it beside the data; None: what pages have.
     wrapped: bool = True
     beside: Mapping[str, Any] | None = None
+    #: Of what kind the body is, and the answer, where they are no JSON: the handler is given, and gives, their bytes.
+    takes: str | None = None
+    gives: str | None = None
     #: What other statuses than the usual mean that it went well.
     also: Mapping[int, str] = {}
     keyed: bool = False
@@ -172,12 +175,14 @@ class Dialect:
     replies: Mapping[Code, Reply]
     #: What single routes, by their labels, say otherwise.
     exceptions: Mapping[tuple[str, Code], Reply] = {}
-    #: How a credential may be sent, for the document of it.
+    #: How a credential may be sent, for the document of it; what must be sent together is joined by `+`.
     credentials: Sequence[str] = ("apiKey", "bearer")
     #: The schema of its errors, for the document of it; None for that of the structured error.
     error_schema: Mapping[str, Any] | None = None
     #: How its clients are told what happened, for the document of it; None if they are not.
     callbacks: Envelope | None = None
+    #: What its answers are: JSON, or pages for people.
+    content_type: bytes = b"application/json"
     #: What an idempotency key looks like, in the regular expressions that Python and JSON Schema share.
     key_pattern: str = ".+"
 
@@ -277,7 +282,9 @@ class Dialect:
         """Check what a dialect checks before it looks at the body; nothing unless it says so."""
 
     async def read_body(self, request: Request, route: Route) -> Any:
-        """Read the body as the route's shape."""
+        """Read the body as the route's shape, or as it is where that is no JSON."""
+        if route.takes is not None:
+            return await self.raw_body(request)
         check_content_type(request)
         return decode_body(await self.raw_body(request), route.body)
 
@@ -289,7 +296,7 @@ class Dialect:
         """Turn a handler's value into an answer."""
         if isinstance(value, Answer):
             return msgspec.structs.replace(value, headers=value.headers + self.headers_of(request))
-        return Answer(route.status, self.enveloped(value), self.headers_of(request))
+        return Answer(route.status, self.enveloped(value), self.headers_of(request), self.content_type)
 
     def enveloped(self, value: Any) -> Any:
         """Put a handler's value into what the dialect wraps its answers in; nothing unless it says so."""
@@ -305,7 +312,7 @@ class Dialect:
             headers += ((b"allow", refusal.facts["allow"].encode("ascii")),)
         if refusal.code is Code.UNAUTHENTICATED:
             headers += ((b"www-authenticate", b"Bearer"),)
-        return Answer(reply.status, self.error_body(reply, refusal, request), headers)
+        return Answer(reply.status, self.error_body(reply, refusal, request), headers, self.content_type)
 
     @classmethod
     def reply_to(cls, code: Code, route: str) -> Reply:

@@ -58,6 +58,7 @@ class Request:
         "path",
         "path_parameters",
         "query_string",
+        "raw_path",
         "route",
         "taken",
         "waited",
@@ -73,10 +74,12 @@ class Request:
         client_address: str,
         keep_alive: bool,
         body_bytes_max: int,
+        raw_path: str | None = None,
     ) -> None:
         self.method = method
-        #: The whole path as sent, and the part of it that its dialect's routes name.
+        #: The whole path, and the part of it that its dialect's routes name; and the whole path as it was written.
         self.path = self.inside = path
+        self.raw_path = path if raw_path is None else raw_path
         self.query_string = query_string
         self.client_address = client_address
         self.keep_alive = keep_alive

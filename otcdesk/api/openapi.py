@@ -38,6 +38,12 @@ _CSRF_PARAMETER = {
 _CREDENTIALS = {
     "apiKey": {"type": "apiKey", "in": "header", "name": "x-api-key"},
     "bearer": {"type": "http", "scheme": "bearer"},
+    "signature": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "Api-Signature",
+        "description": "A JWT about this one request, where the key has a public key.",
+    },
 }
 #: What only who sends a body meets.
 _OF_BODIES = {Code.BODY_TOO_LARGE, Code.CONTENT_TYPE_UNSUPPORTED}
@@ -80,7 +86,7 @@ def openapi_document(dialect: type[Dialect], prefix: str) -> dict[str, Any]:
         **({"webhooks": _webhooks(callbacks, schema_of)} if callbacks else {}),
         "components": {
             "schemas": {**components, "Error": dialect.error_schema or _ERROR_SCHEMA},
-            "securitySchemes": {name: _CREDENTIALS[name] for name in dialect.credentials},
+            "securitySchemes": {part: _CREDENTIALS[part] for name in dialect.credentials for part in name.split("+")},
         },
     }
 
@@ -97,12 +103,14 @@ def _operation(dialect: type[Dialect], route: Route, schema_of: dict[int, Any]) 
         "summary": route.summary,
         "parameters": _parameters(dialect, route),
         "responses": _responses(dialect, route, schema_of),
-        "security": [{name: []} for name in dialect.credentials] if route.scope else [],
+        "security": [_together(name) for name in dialect.credentials] if route.scope else [],
     }
     if route.scope:
         operation["x-required-scope"] = route.scope
     forms = [schema_of[id(shape)] for shape in _alternatives(route.body)]
-    if forms:
+    if route.takes is not None:
+        operation["requestBody"] = {"required": True, "content": {route.takes: {"schema": {"type": "string"}}}}
+    elif forms:
         schema = forms[0] if len(forms) == 1 else {"anyOf": forms}
         if route.body_required:
             given = {name: {"type": "string", "minLength": 1} for name in route.body_required}
@@ -110,6 +118,10 @@ def _operation(dialect: type[Dialect], route: Route, schema_of: dict[int, Any]) 
         content = {"application/json": {"schema": schema}}
         operation["requestBody"] = {"required": not route.body_optional, "content": content}
     return operation
+
+
+def _together(name: str) -> dict[str, list[str]]:
+    return {part: [] for part in name.split("+")}
 
 
 def _parameters(dialect: type[Dialect], route: Route) -> list[dict[str, Any]]:
@@ -138,6 +150,8 @@ def _parameters(dialect: type[Dialect], route: Route) -> list[dict[str, Any]]:
 
 def _responses(dialect: type[Dialect], route: Route, schema_of: dict[int, Any]) -> dict[str, Any]:
     content = {"application/json": {"schema": _answered(route, schema_of)}}
+    if route.gives is not None:
+        content = {route.gives: {"schema": {"type": "string"}}}
     responses: dict[str, Any] = {str(route.status): {"description": "Done", "content": content}}
     if not route.wrapped and route.answer is None:
         responses = {str(route.status): {"description": "Done; no body"}}

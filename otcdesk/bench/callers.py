@@ -1,8 +1,12 @@
 """Who makes a load, and what a pair of its requests is: the bytes that are sent, and what is a right answer to them."""
 
+import hashlib
+import time
 from typing import Protocol
 
 import msgspec
+from joserfc import jwt
+from joserfc.jwk import ECKey
 
 
 class Script(Protocol):
@@ -48,9 +52,25 @@ class OffersCaller(msgspec.Struct, tag="offers"):
         return _CreateAndAccept(self, host)
 
 
-Caller = ExchangesCaller | OffersCaller
+class RampCaller(msgspec.Struct, tag="ramp"):
+    """A tenant of the ramp dialect that prepares and sells: its key, its private key if it signs, and a channel."""
+
+    prefix: str
+    api_key: str
+    private_key: str | None
+    channel_id: str
+
+    def script(self, host: str) -> Script:
+        """Return what it sends."""
+        return _PrepareAndSell(self, host)
+
+
+Caller = ExchangesCaller | OffersCaller | RampCaller
 
 _ID_LENGTH = 36
+
+#: The longest that a signature may live (ramp contract, section 2): that of the first request is made once.
+_SIGNATURE_SECONDS = 900
 
 
 class _QuoteAndConfirm:
@@ -101,6 +121,56 @@ class _CreateAndAccept:
 
     def closed(self, head: bytes, body: bytes, order_id: bytes) -> bool:
         return b" 200 " in head[:16] and order_id in body and b'"spread":"1.96078000"' in body
+
+
+class _PrepareAndSell:
+    def __init__(self, caller: RampCaller, host: str) -> None:
+        self._prefix = caller.prefix
+        self._common = f"host: {host}\r\nx-api-key: {caller.api_key}\r\ncontent-type: application/json\r\n"
+        self._key = ECKey.import_key(caller.private_key) if caller.private_key else None
+        form = '{"BankDetails":{"AccountType":"Checking","AccountNumber":"DE89370400440532013000"}}'
+        self.first = self._request(
+            "/v1/transactions/sell/prepare",
+            f'{{"ChannelID":"{caller.channel_id}","CryptoCurrency":"USDC_TEST","FiatAmount":"100.00",'
+            f'"CustomerID":"cust-001","Form":{form}}}',
+        )
+        self._nonce = b""
+
+    def opened(self, head: bytes, body: bytes) -> bytes | None:
+        if b" 200 " not in head[:16] or b'"CryptoAmountEstimate":"110.326087"' not in body:
+            return None
+        return _id_after(body, b'"FormSessionID":"')
+
+    def second(self, order_id: bytes, unique: bytes) -> bytes:
+        self._nonce = unique
+        return self._request(
+            "/v1/transactions/sell",
+            f'{{"CryptoCurrency":"USDC_TEST","FiatAmount":"100.00","CryptoAuthorizedAmount":"111.429348",'
+            f'"FormSessionID":"{order_id.decode()}","Nonce":"{unique.decode()}","ExternalID":"{unique.decode()}"}}',
+        )
+
+    def closed(self, head: bytes, body: bytes, order_id: bytes) -> bool:
+        del order_id  # the answer names the transaction
+        return b" 202 " in head[:16] and self._nonce in body and b'"Status":"Pending"' in body
+
+    def _request(self, path: str, body: str) -> bytes:
+        signed = f"api-signature: {self._signature(path, body)}\r\n" if self._key else ""
+        return (
+            f"POST {self._prefix}{path} HTTP/1.1\r\n{self._common}{signed}content-length: {len(body)}\r\n\r\n{body}"
+        ).encode()
+
+    def _signature(self, path: str, body: str) -> str:
+        assert self._key is not None
+        now = int(time.time())
+        claims = {
+            "aud": "https://api.noah.com",
+            "iat": now,
+            "exp": now + _SIGNATURE_SECONDS,
+            "method": "POST",
+            "path": path,
+            "bodyHash": hashlib.sha256(body.encode()).hexdigest(),
+        }
+        return jwt.encode({"alg": "ES384"}, claims, self._key, algorithms=["ES384"])
 
 
 def _id_after(body: bytes, mark: bytes) -> bytes:

@@ -5,19 +5,25 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Protocol
 from urllib.request import Request, urlopen
-from uuid import uuid4
+from uuid import UUID, uuid4
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from otcdesk.actions.accept_quote import AcceptQuote
 from otcdesk.actions.confirm_conversion import ConfirmConversion
+from otcdesk.actions.prepare_payout import GivenMethod, PreparePayout
 from otcdesk.actions.quote_brokerage import QuoteBrokerage
 from otcdesk.actions.quote_conversion import QuoteBuy
+from otcdesk.actions.sell_payout import SellPayout
 from otcdesk.app import Program
-from otcdesk.bench.callers import Caller, ExchangesCaller, OffersCaller
+from otcdesk.bench.callers import Caller, ExchangesCaller, OffersCaller, RampCaller
 from otcdesk.config import Settings
 from otcdesk.domain.orders import BUY
+from otcdesk.domain.parties import named_party_id
 from otcdesk.domain.world import account_id, parse_world, tenant_id
 from otcdesk.domain.world_brokerage import party_id
-from otcdesk.world_loading import LIVE, LoadedWorld
+from otcdesk.world_loading import LIVE, SANDBOX, LoadedWorld
 
 
 class BenchedDialect(Protocol):
@@ -38,9 +44,9 @@ class BenchedDialect(Protocol):
         ...
 
 
-async def _loaded(program: Program, text: str) -> LoadedWorld:
-    lane = await program.worlds.open_lane("main", LIVE)
-    return await program.worlds.load(lane, parse_world(text), kind=LIVE)
+async def _loaded(program: Program, text: str, kind: str = LIVE) -> LoadedWorld:
+    lane = await program.worlds.open_lane("main", kind)
+    return await program.worlds.load(lane, parse_world(text), kind=kind)
 
 
 _EXCHANGES_TENANTS = 32
@@ -171,4 +177,100 @@ def _token(url: str, client_id: str, client_secret: str) -> str:
         return token
 
 
-DIALECTS: dict[str, BenchedDialect] = {dialect.name: dialect for dialect in (Exchanges(), Offers())}
+_RAMP_TENANTS = 32
+
+_RAMP_CHANNEL = "c0de0001-0000-4000-8000-000000000001"
+
+_RAMP_WORLD = """
+name = "bench"
+assets = [{{ code = "EUR", scale = 2 }}, {{ code = "USDC", scale = 6 }}]
+treasury = [{{ asset = "EUR", balance = "100000000000" }}]
+prices = [{{ source = "USDC", destination = "EUR", rate = "0.92" }}]
+operators = [{{ ref = "operator" }}]
+[payouts]
+[[payouts.channels]]
+ref = "sepa"
+id = "{channel}"
+type = "BankSepa"
+country = "DE"
+fiat = "EUR"
+minimum = "10"
+maximum = "10000"
+fixed_fee = "0.50"
+fee_percent = "1"
+form_schema = '''
+{{"$schema": "http://json-schema.org/draft-07/schema#", "type": "object", "required": ["BankDetails"], "properties": {{
+  "BankDetails": {{"type": "object", "required": ["AccountType", "AccountNumber"], "properties": {{
+    "AccountType": {{"type": "string", "enum": ["Checking", "Savings"]}},
+    "AccountNumber": {{"type": "string", "minLength": 22, "maxLength": 22, "pattern": "^DE[0-9]{{2}}[A-Z0-9]{{18}}$"}}
+  }}}}}}}}
+'''
+"""
+
+_RAMP_TENANT = """
+[[tenants]]
+ref = "business-{number}"
+current = [{{ asset = "USDC", balance = "100000000000" }}]
+people = [{{ external_id = "cust-001" }}]
+request_keys = [{{ ref = "key-{number}"{public_key} }}]
+"""
+
+
+class Ramp:
+    """Pairs of prepare and sell, each payout settled by a provider that pays at once; implements `BenchedDialect`.
+
+    Signed, each request carries a token by ES384; what the load spends on making it is measured with it.
+    """
+
+    def __init__(self, name: str, *, signed: bool) -> None:
+        self.name = name
+        self._key = ec.generate_private_key(ec.SECP384R1()) if signed else None
+
+    async def load_world(self, program: Program) -> LoadedWorld:
+        """Open the lane with all callers in it: a sandbox's, where requests need not be signed."""
+        public_key = f', public_key = """{self._public}"""' if self._key else ""
+        tenants = (_RAMP_TENANT.format(number=number, public_key=public_key) for number in range(_RAMP_TENANTS))
+        return await _loaded(program, _RAMP_WORLD.format(channel=_RAMP_CHANNEL) + "".join(tenants), SANDBOX)
+
+    def callers(self, settings: Settings, world: LoadedWorld) -> Sequence[Caller]:
+        """Return who makes the load."""
+        private = self._private if self._key else None
+        return [
+            RampCaller(settings.ramp_prefix, world.request_keys[f"key-{number}"], private, _RAMP_CHANNEL)
+            for number in range(_RAMP_TENANTS)
+        ]
+
+    async def make_order(self, program: Program, lane: int, number: int) -> None:
+        """Prepare and sell."""
+        owner_id = tenant_id(f"business-{number % _RAMP_TENANTS}")
+        asked = PreparePayout(
+            channel_id=UUID(_RAMP_CHANNEL),
+            asset="USDC",
+            arrives=Decimal(100),
+            party_id=named_party_id(owner_id, "cust-001"),
+            given=GivenMethod(name=_RAMP_METHOD, country="DE", number="DE89370400440532013000", details="{}"),
+        )
+        submit = program.desk.engine.submit
+        made = await submit(lane, asked, caller="history", owner_id=owner_id, request_id="history")
+        sell = SellPayout(prepared_id=made.prepared.id, asset="USDC", arrives=Decimal(100), ceiling=Decimal(112))
+        await submit(lane, sell, caller="history", owner_id=owner_id, request_id="history", key=str(uuid4()))
+
+    @property
+    def _public(self) -> str:
+        assert self._key is not None
+        kind = serialization.PublicFormat.SubjectPublicKeyInfo
+        return self._key.public_key().public_bytes(serialization.Encoding.PEM, kind).decode()
+
+    @property
+    def _private(self) -> str:
+        assert self._key is not None
+        kind, nothing = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        return self._key.private_bytes(serialization.Encoding.PEM, kind, nothing).decode()
+
+
+_RAMP_METHOD = "Bank/Sepa/EUR/DE89370400440532013000"
+
+DIALECTS: dict[str, BenchedDialect] = {
+    dialect.name: dialect
+    for dialect in (Exchanges(), Offers(), Ramp("ramp", signed=False), Ramp("ramp-signed", signed=True))
+}

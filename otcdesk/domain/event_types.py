@@ -13,12 +13,19 @@ from uuid import UUID
 import msgspec
 
 from otcdesk.domain import brokerage as b
+from otcdesk.domain import chain_payouts as cp
+from otcdesk.domain import checkouts as h
 from otcdesk.domain import conversions as c
+from otcdesk.domain import deposits as d
 from otcdesk.domain import payouts as p
 from otcdesk.domain.brokerage import FirmQuote, Listing
+from otcdesk.domain.chain_payouts import ChainPayout
+from otcdesk.domain.checkouts import Checkout
+from otcdesk.domain.deposits import BankDetails, Deposit
 from otcdesk.domain.ledger import Account
 from otcdesk.domain.lifecycles import Lifecycle
 from otcdesk.domain.orders import Order
+from otcdesk.domain.payouts import Payment, PaymentMethod
 
 
 class Subject(Enum):
@@ -48,6 +55,10 @@ def _of_order(name: str, meaning: str) -> EventType:
     return EventType(name=name, subject=Subject.ORDER, meaning=meaning)
 
 
+def _of_desk(name: str, meaning: str) -> EventType:
+    return EventType(name=name, subject=Subject.ORDER, meaning=meaning, for_tenants=False)
+
+
 CONFIRMED = _of_order("conversion.confirmed", "The customer accepted the quote.")
 DEBIT_SETTLED = _of_order("conversion.debit_settled", "The customer's cash arrived; the order waits for approval.")
 DEBIT_FAILED = _of_order("conversion.debit_failed", "The customer's cash did not arrive.")
@@ -69,13 +80,30 @@ BROKERAGE_FINISHED = _of_order("brokerage.finished", "The quote was executed; bo
 BROKERAGE_FAILED = _of_order("brokerage.failed", "The accepted quote could not be executed; nothing moved.")
 BROKERAGE_EXPIRED = _of_order("brokerage.expired", "The quote was not accepted in time.")
 
+# That somebody looks into a payout is the desk's alone: to its tenant it is pending until it ends (ramp contract 4).
 PAYOUT_SUBMITTED = _of_order("payout.submitted", "A payout was sold; it waits for its rail.")
-PAYOUT_HELD = _of_order("payout.held", "A payout is held until somebody has looked into it.")
-PAYOUT_RELEASED = _of_order("payout.released", "A payout that was held waits for its rail again.")
-PAYOUT_FILED = _of_order("payout.filed", "A payout is in a file for the bank.")
-PAYOUT_CANCELLING = _of_order("payout.cancelling", "A payout is being cancelled; its rail may have paid it already.")
+PAYOUT_HELD = _of_desk("payout.held", "A payout is held until somebody has looked into it.")
+PAYOUT_RELEASED = _of_desk("payout.released", "A payout that was held waits for its rail again.")
+PAYOUT_FILED = _of_desk("payout.filed", "A payout is in a file for the bank.")
+PAYOUT_CANCELLING = _of_desk("payout.cancelling", "A payout is being cancelled; its rail may have paid it already.")
 PAYOUT_SETTLED = _of_order("payout.settled", "A payout was paid; or one came back, or was corrected.")
 PAYOUT_FAILED = _of_order("payout.failed", "A payout could not be paid; what it took is available again.")
+
+DEPOSIT_ARRIVED = _of_order("deposit.arrived", "A deposit was seen; it is not in the books yet.")
+DEPOSIT_SETTLED = _of_order("deposit.settled", "A deposit is the tenant's.")
+DEPOSIT_FAILED = _of_order("deposit.failed", "A deposit was not accepted; it goes back to its sender.")
+DEPOSIT_REFUNDED = _of_order("deposit.refunded", "A deposit that was not accepted is back with its sender.")
+
+CHAIN_PAYOUT_SUBMITTED = _of_order("chain_payout.submitted", "A transfer to an address waits for its chain.")
+CHAIN_PAYOUT_SETTLED = _of_order("chain_payout.settled", "A transfer to an address was sent.")
+CHAIN_PAYOUT_FAILED = _of_order("chain_payout.failed", "A transfer to an address could not be sent; nothing moved.")
+
+CHECKOUT_OPENED = _of_order("checkout.opened", "A checkout waits for a person to complete it on its page.")
+CHECKOUT_CONFIRMED = _of_order("checkout.confirmed", "A person completed a checkout; it ends with what is paid for it.")
+CHECKOUT_CANCELLED = _of_order("checkout.cancelled", "A person turned a checkout down.")
+CHECKOUT_SETTLED = _of_order("checkout.settled", "What a checkout is about was paid.")
+CHECKOUT_FAILED = _of_order("checkout.failed", "What a checkout is about could not be paid.")
+CHECKOUT_EXPIRED = _of_order("checkout.expired", "A checkout was not completed in time.")
 
 BALANCE_UPDATED = EventType(
     name="account.balance_updated",
@@ -128,6 +156,28 @@ _PAYOUT_MOVES: dict[tuple[str, str], EventType] = {
     (p.FAIL, p.FAILED): PAYOUT_FAILED,
 }
 
+_DEPOSIT_MOVES: dict[tuple[str, str], EventType] = {
+    (d.ARRIVE, d.PENDING): DEPOSIT_ARRIVED,
+    (d.SETTLE, d.SETTLED): DEPOSIT_SETTLED,
+    (d.FAIL, d.FAILED): DEPOSIT_FAILED,
+    (d.REFUND, d.REFUNDED): DEPOSIT_REFUNDED,
+}
+
+_CHAIN_PAYOUT_MOVES: dict[tuple[str, str], EventType] = {
+    (cp.SUBMIT, cp.PENDING): CHAIN_PAYOUT_SUBMITTED,
+    (cp.SETTLE, cp.SETTLED): CHAIN_PAYOUT_SETTLED,
+    (cp.FAIL, cp.FAILED): CHAIN_PAYOUT_FAILED,
+}
+
+_CHECKOUT_MOVES: dict[tuple[str, str], EventType] = {
+    (h.OPEN, h.OPENED): CHECKOUT_OPENED,
+    (h.CONFIRM, h.CONFIRMED): CHECKOUT_CONFIRMED,
+    (h.CANCEL, h.FAILED): CHECKOUT_CANCELLED,
+    (h.SETTLE, h.SETTLED): CHECKOUT_SETTLED,
+    (h.FAIL, h.FAILED): CHECKOUT_FAILED,
+    (h.EXPIRE, h.EXPIRED): CHECKOUT_EXPIRED,
+}
+
 
 def _named(lifecycle: Lifecycle, types: dict[tuple[str, str], EventType]) -> dict[tuple[str, str], EventType]:
     """Return types by the names of events; each move of the product has a type, and each type a move."""
@@ -143,6 +193,9 @@ ORDER_MOVES: dict[tuple[str, str], EventType] = {
     **_named(c.CONVERSIONS, _CONVERSION_MOVES),
     **_named(b.BROKERAGE, _BROKERAGE_MOVES),
     **_named(p.PAYOUTS, _PAYOUT_MOVES),
+    **_named(h.CHECKOUTS, _CHECKOUT_MOVES),
+    **_named(d.DEPOSITS, _DEPOSIT_MOVES),
+    **_named(cp.CHAIN_PAYOUTS, _CHAIN_PAYOUT_MOVES),
 }
 
 CATALOGUE: dict[str, EventType] = {
@@ -162,25 +215,73 @@ class BrokerageFacts(msgspec.Struct, frozen=True, kw_only=True):
     scales: dict[str, int]
 
 
+class PayoutFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a payout order is about: its payment, who is paid and where, and in which kind of lane.
+
+    `party_external_id` is the tenant's own name for the party, `reference` what its rail calls a payout that is settled.
+    `scales` are the decimals of its asset and its fiat, by code.
+    """
+
+    payment: Payment
+    method: PaymentMethod | None
+    party_external_id: str | None
+    reference: str | None
+    lane_kind: str
+    scales: dict[str, int]
+
+
+class OutsideFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What an order is about by which money comes in or leaves for a chain: a deposit, or where it is sent.
+
+    `bank` are the details to which a deposit came, `party_external_id` is the tenant's own name for whom it is for, and
+    `scales` are the decimals of what moves, by code.
+    """
+
+    deposit: Deposit | None = None
+    bank: BankDetails | None = None
+    sending: ChainPayout | None = None
+    party_external_id: str | None = None
+    lane_kind: str
+    scales: dict[str, int]
+
+
+class CheckoutFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a checkout is about, and in which kind of lane.
+
+    `party_external_id` is the tenant's own name for whom it is for, `scales` are the decimals of its asset and fiat,
+    by code.
+    """
+
+    checkout: Checkout
+    party_external_id: str | None
+    lane_kind: str
+    scales: dict[str, int]
+
+
 class Occurrence(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that happened, as it is told: its type, and its subject as it was right after.
 
     `id` is the same however often and to whomever it is told. `happened_at` is business time. An order's occurrence has
     the `order` with the state, rate and amounts of that version and, in `before`, the types and states of everything
-    that happened to it earlier, and of brokerage the facts that never change; an account's has the `account` with the
-    balance of that version, and in `asset_scale` the decimals of its asset; `detail` is what is told of a subscription.
+    that happened to it earlier, and of brokerage and payouts the facts that never change; an account's has the
+    `account` with the balance of that version, and in `asset_scale` the decimals of its asset; `detail` is what is told
+    of a subscription. `tenant_name` is what the world file calls the tenant, empty where nobody looked.
     """
 
     id: str
     type: EventType
     lane: int
     tenant_id: UUID
+    tenant_name: str = ""
     subject_id: UUID
     subject_version: int
     happened_at: datetime
     order: Order | None = None
     before: tuple[tuple[EventType, str], ...] = ()
     brokerage: BrokerageFacts | None = None
+    payout: PayoutFacts | None = None
+    outside: OutsideFacts | None = None
+    checkout: CheckoutFacts | None = None
     account: Account | None = None
     asset_scale: int = c.CASH_SCALE
     detail: dict[str, str] | None = None

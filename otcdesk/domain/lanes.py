@@ -11,6 +11,11 @@ from otcdesk.domain.noun import Noun
 ONLY = 1
 
 
+#: Kinds of lanes: one whose business counts, and one for trying things out.
+LIVE = "live"
+SANDBOX = "sandbox"
+
+
 class LaneClock(Noun, frozen=True, kw_only=True, gc=False):
     """The lane's business time: the machine's time moved by an offset, or standing still.
 

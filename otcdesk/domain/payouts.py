@@ -91,9 +91,7 @@ SURCHARGE = "surcharge"  # a tenant's: what the desk has withheld of payouts on 
 PAYOUT = "payout"
 RETURN = "return"
 ADJUSTMENT = "adjustment"
-
-#: The one documented reason for an adjustment (ramp contract 3.1).
-EXCHANGE_RATE_CORRECTION = "exchange_rate_correction"
+PURCHASE = "purchase"
 
 # Categories of payment methods.
 BANK = "bank"
@@ -119,6 +117,11 @@ def surcharge_id(tenant_id: UUID, fiat: str) -> UUID:
 def payment_method_id(tenant_id: UUID, party_id: UUID | None, name: str) -> UUID:
     """Return the id of a payment method by whose it is and the name that a tenant knows it by."""
     return declared_id("payment method", str(tenant_id), str(party_id or ""), name)
+
+
+def rail_reference(order_id: UUID) -> str:
+    """Return the reference under which a payout's rail is asked, the same for ever."""
+    return f"{order_id}:{PAYOUT}"
 
 
 def return_id(order_id: UUID) -> UUID:

@@ -3,12 +3,17 @@
 from datetime import datetime
 
 from otcdesk.domain.brokerage import BROKERAGE
+from otcdesk.domain.chain_payouts import CHAIN_PAYOUTS
+from otcdesk.domain.checkouts import CHECKOUTS
 from otcdesk.domain.conversions import CONVERSIONS
+from otcdesk.domain.deposits import DEPOSITS
 from otcdesk.domain.lifecycles import Lifecycle
 from otcdesk.domain.orders import Order
 from otcdesk.domain.payouts import PAYOUTS
 
-LIFECYCLES: dict[str, Lifecycle] = {lifecycle.product: lifecycle for lifecycle in (CONVERSIONS, BROKERAGE, PAYOUTS)}
+LIFECYCLES: dict[str, Lifecycle] = {
+    lifecycle.product: lifecycle for lifecycle in (CONVERSIONS, BROKERAGE, PAYOUTS, DEPOSITS, CHAIN_PAYOUTS, CHECKOUTS)
+}
 
 
 def lifecycle_of(order: Order) -> Lifecycle:

@@ -10,6 +10,7 @@ from uuid import UUID
 import msgspec
 
 from otcdesk.domain.assets import ListedAsset
+from otcdesk.domain.bank_files import BankAccount, FiledPayout, PayoutFile, StatementLine
 from otcdesk.domain.brokerage import (
     Acceptance,
     AccountLevel,
@@ -23,7 +24,10 @@ from otcdesk.domain.brokerage import (
     Position,
     RevenueShare,
 )
+from otcdesk.domain.chain_payouts import ChainPayout
+from otcdesk.domain.checkouts import AwaitedPayment, Checkout
 from otcdesk.domain.conversions import ConversionTerms
+from otcdesk.domain.deposits import BankDetails, Deposit, DepositAddress
 from otcdesk.domain.events import Event
 from otcdesk.domain.keys import KeyRecord
 from otcdesk.domain.lanes import Fault, LaneClock
@@ -41,6 +45,7 @@ from otcdesk.domain.payouts import (
     Surcharge,
 )
 from otcdesk.domain.pricing import Price, Spread
+from otcdesk.domain.rules import LiveRules, Rule, RuleExecution
 
 
 class Kind(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,10 +104,28 @@ _LISTED: tuple[tuple[str, type[Noun], tuple[str, ...], bool], ...] = (
     ("payment_methods", PaymentMethod, ("id",), True),
     ("prepared_payouts", PreparedPayout, ("id",), True),
     ("payments", Payment, ("order_id",), False),
+    ("deposit_addresses", DepositAddress, ("network", "address"), False),
+    ("bank_details", BankDetails, ("name",), False),
+    ("deposits", Deposit, ("order_id",), False),
+    ("rules", Rule, ("id",), True),
+    ("live_rules", LiveRules, ("tenant_id",), True),
+    ("rule_executions", RuleExecution, ("id", "number"), False),
+    ("chain_payouts", ChainPayout, ("order_id",), False),
+    ("checkouts", Checkout, ("order_id",), False),
+    ("awaited_payments", AwaitedPayment, ("place",), True),
+    ("bank_accounts", BankAccount, ("fiat",), True),
+    ("payout_files", PayoutFile, ("id",), False),
+    ("filed_payouts", FiledPayout, ("order_id",), True),
+    ("statement_lines", StatementLine, ("id",), True),
 )
 
 #: Kinds that never change and are read again: by who decides the next step of the same order.
-_READ_AGAIN = frozenset({"firm_quotes", "payments"})
+_READ_AGAIN = frozenset(
+    {"bank_details", "checkouts", "deposit_addresses", "deposits", "firm_quotes", "payments", "payout_files"}
+)
+
+#: Kinds of which there are many at once and hardly any is wanted again: they would drive the others out.
+_SELDOM = frozenset({"statement_lines"})
 
 KINDS = tuple(
     Kind(
@@ -111,7 +134,7 @@ KINDS = tuple(
         noun=noun,
         key_fields=key_fields,
         changes=changes,
-        kept=changes or name in _READ_AGAIN,
+        kept=(changes and name not in _SELDOM) or name in _READ_AGAIN,
     )
     for number, (name, noun, key_fields, changes) in enumerate(_LISTED)
 )

@@ -12,6 +12,7 @@ from uuid import UUID
 import msgspec
 
 from otcdesk.domain.assets import ListedAsset
+from otcdesk.domain.bank_files import BankAccount
 from otcdesk.domain.brokerage import RevenueShare
 from otcdesk.domain.conversions import CASH_SCALE, CUSTODY_SCALE, ConversionTerms
 from otcdesk.domain.ledger import ACTIVE, CASH, CUSTODY, TREASURY, desk_account_id
@@ -36,9 +37,11 @@ from otcdesk.domain.world_payouts import (
     DeclaredCurrent,
     DeclaredPayouts,
     DeclaredPerson,
+    FileBank,
     FileCurrent,
     FilePayouts,
     FilePerson,
+    declared_banks,
     declared_current,
     declared_payouts,
     declared_person,
@@ -93,6 +96,13 @@ class FileKey(Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
     expires_at: str | None = None
 
 
+class FileRequestKey(Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[[tenants.request_keys]]`: a key for payouts to be made; with a `public_key` (PEM) its requests are signed."""
+
+    ref: str
+    public_key: str | None = None
+
+
 class FileWebhook(Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[[tenants.webhooks]]`: who is told what, and where, in the words and signature of an envelope."""
 
@@ -124,6 +134,7 @@ class FileTenant(Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
     corporate: tuple[FileCorporate, ...] = ()
     parties: tuple[FileParty, ...] = ()
     clients: tuple[FileClient, ...] = ()
+    request_keys: tuple[FileRequestKey, ...] = ()
     current: tuple[FileCurrent, ...] = ()
     people: tuple[FilePerson, ...] = ()
     surcharge_percent: str = "0"
@@ -189,6 +200,7 @@ class WorldFile(Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
     conversions: FileConversions | None = None
     brokerage: FileBrokerage | None = None
     payouts: FilePayouts | None = None
+    banks: tuple[FileBank, ...] = ()
     operators: tuple[FileOperator, ...] = ()
     webhooks: tuple[FileOwnWebhook, ...] = ()
 
@@ -230,6 +242,7 @@ class Declaration(msgspec.Struct, frozen=True, kw_only=True):
     payouts: DeclaredPayouts | None = None
     surcharges: list[Surcharge] = []
     people: list[DeclaredPerson] = []
+    banks: list[BankAccount] = []
 
 
 def parse_world(text: str) -> WorldFile:
@@ -280,6 +293,7 @@ def declaration_of(world: WorldFile) -> Declaration:
             if tenant.current
         ],
         people=[person for tenant in world.tenants for person in _people(tenant)],
+        banks=declared_banks(world.banks, scales),
     )
 
 

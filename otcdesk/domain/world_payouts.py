@@ -6,6 +6,7 @@ from uuid import UUID
 
 import msgspec
 
+from otcdesk.domain.bank_files import BIC, BankAccount, is_iban
 from otcdesk.domain.lanes import Fault
 from otcdesk.domain.parties import declared_id, named_party_id
 from otcdesk.domain.payouts import (
@@ -54,6 +55,15 @@ class FilePayouts(Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
     settlement: Literal["automatic", "manual"] = "automatic"
     settles_after_ms: int = 0
     channels: tuple[FileChannel, ...] = ()
+
+
+class FileBank(Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[[banks]]`: the desk's own account from which payouts of a fiat are made by files; `name` is the holder's."""
+
+    fiat: str
+    iban: str
+    bic: str | None = None
+    name: str
 
 
 class FileCurrent(Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -154,6 +164,22 @@ def declared_person(tenant_id: UUID, row: FilePerson) -> DeclaredPerson:
         status=row.status,
         details=row.details,
     )
+
+
+def declared_banks(files: tuple[FileBank, ...], scales: dict[str, int]) -> list[BankAccount]:
+    """Return the desk's accounts at banks; refuses DECLARATION_INVALID."""
+    if len(files) != len({row.fiat for row in files}):
+        raise invalid("two of the desk's bank accounts are of the same fiat")
+    return [_bank(row, scales) for row in files]
+
+
+def _bank(row: FileBank, scales: dict[str, int]) -> BankAccount:
+    iban = "".join(row.iban.split())
+    if row.fiat not in scales:
+        raise invalid(f"asset {row.fiat!r} is not declared")
+    if not is_iban(iban) or (row.bic is not None and not BIC.fullmatch(row.bic)) or not row.name.strip():
+        raise invalid(f"the desk's bank account of {row.fiat} needs an IBAN, a BIC or none, and its holder's name")
+    return BankAccount(fiat=row.fiat, iban=iban, bic=row.bic, name=row.name)
 
 
 def declared_surcharge(tenant_id: UUID, percent: str) -> Surcharge:

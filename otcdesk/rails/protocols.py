@@ -5,7 +5,7 @@ crash at any point moves money at most once. Implementations plug in beside `sim
 """
 
 from decimal import Decimal
-from typing import Protocol
+from typing import Literal, Protocol
 from uuid import UUID
 
 import msgspec
@@ -116,6 +116,69 @@ class ExecutionVenue(Protocol):
 
         Raises RailUnavailable or RailUnknown; asking again under the same reference is how the outcome is learnt.
         """
+        ...
+
+
+class PayoutInstruction(msgspec.Struct, frozen=True, kw_only=True):
+    """A payout to be made once: how much, through which kind of channel of which country, and to whom.
+
+    `details` are the values of the channel's form, JSON, as they were prepared. `external_id` is the tenant's own
+    reference, which is told to who is paid.
+    """
+
+    lane: int
+    reference: str
+    order_id: UUID
+    channel_type: str
+    country: str
+    amount: Amount
+    details: str
+    external_id: str | None
+
+
+class PayoutWord(msgspec.Struct, frozen=True, kw_only=True):
+    """What a provider says of a payout: it is done, it is refused for ever, or it is taken and not decided.
+
+    `detail` is its own reference for what is done, and why for what is refused.
+    """
+
+    outcome: Literal["done", "refused", "pending"]
+    detail: str = ""
+
+
+class PayoutReturn(msgspec.Struct, frozen=True, kw_only=True):
+    """A payout that was made and came back: which, how much of it, and why."""
+
+    lane: int
+    reference: str
+    order_id: UUID
+    amount: Amount
+    reason: str | None
+
+
+class PayoutRail(Protocol):
+    """A provider that pays into bank accounts, to cards and identifiers; seconds or days after it was asked."""
+
+    async def pay(self, instruction: PayoutInstruction) -> PayoutWord:
+        """Take a payout, once however often it is asked for under its reference, and say what has become of it.
+
+        Raises RailUnavailable or RailUnknown; asking again under the same reference is how the outcome is learnt.
+        """
+        ...
+
+    async def cancel(self, instruction: PayoutInstruction) -> PayoutWord:
+        """Decide that a payout is not made, heard of or not, unless it is decided already; never leaves it pending.
+
+        Raises RailUnavailable or RailUnknown, as `pay`.
+        """
+        ...
+
+    async def returns(self, at_most: int, lane: int | None = None) -> list[PayoutReturn]:
+        """Return what has come back and is not acknowledged, of all lanes or of one; raises RailUnavailable."""
+        ...
+
+    async def acknowledge(self, returned: PayoutReturn) -> None:
+        """Say that a return is booked and need not be told again."""
         ...
 
 

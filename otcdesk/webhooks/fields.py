@@ -8,6 +8,9 @@ import msgspec
 
 _REFERENCE = "#/"
 
+#: The field by which objects of one kind are told from those of another; it has no words of its own.
+_TAG = "Which kind of object it is."
+
 
 class Field(msgspec.Struct, frozen=True, kw_only=True):
     """A field, by its way into the body (`data.balance`); `form`: what the text or number in it looks like."""
@@ -36,12 +39,16 @@ def _fields(schema: Mapping[str, Any], components: Mapping[str, Any], before: st
             type=" or ".join(map(_type, kinds)),
             form=forms[0] if forms else None,
             always=name in component["required"],
-            meaning=field["description"],
+            meaning=_TAG if _is_tag(field) else field["description"],
         )
         for kind in kinds:
             for inside, of_each in ((kind, ""), (kind.get("items", {}), "[]")):
                 if "$ref" in inside:
                     yield from _fields(inside, components, f"{before}{name}{of_each}.")
+
+
+def _is_tag(field: Mapping[str, Any]) -> bool:
+    return field.keys() == {"enum"} and len(field["enum"]) == 1
 
 
 def _type(schema: Mapping[str, Any]) -> str:

@@ -20,8 +20,11 @@ from otcdesk.domain.event_types import (
     BALANCE_UPDATED,
     ORDER_MOVES,
     BrokerageFacts,
+    CheckoutFacts,
     EventType,
     Occurrence,
+    OutsideFacts,
+    PayoutFacts,
     occurrence_id,
 )
 from otcdesk.domain.events import Event
@@ -48,7 +51,11 @@ class _StoredEvent(msgspec.Struct):
     event: Event
     order: Order
     before: list[_Before]
+    tenant_name: str
     brokerage: BrokerageFacts | None = None
+    payout: PayoutFacts | None = None
+    outside: OutsideFacts | None = None
+    checkout: CheckoutFacts | None = None
 
 
 class _StoredEntry(msgspec.Struct):
@@ -256,12 +263,16 @@ def _of_event_row(lane: int, row: str) -> Placed:
         type=_move(event.name, event.state),
         lane=lane,
         tenant_id=event.tenant_id,
+        tenant_name=stored.tenant_name,
         subject_id=event.order_id,
         subject_version=event.order_version,
         happened_at=event.happened_at,
         order=order,
         before=tuple((_move(one.name, one.state), one.state) for one in stored.before),
         brokerage=stored.brokerage,
+        payout=stored.payout,
+        outside=stored.outside,
+        checkout=stored.checkout,
     )
 
 

@@ -74,6 +74,7 @@ CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance,
 #: Paging falls back to its defaults, as the contract wants it (2.6); the document says what is meant to be sent.
 LENIENT = {
     *("GET /otc-exchanges", "GET /accounts", "GET /webhooks", "GET /deliveries", "GET /orders", "GET /users"),
+    *("GET /payout-files", "GET /statement-lines"),
     *("GET /webhooks/{id}/deliveries", "GET /webhooks/{webhookId}/deliveries"),
 }
 
@@ -268,8 +269,12 @@ def test_the_server_does_what_the_document_says(
     world, real = traded if name == "offers" else played
     raw = operation.definition.raw
     bound = [one for one in raw.get("parameters", ()) if one["in"] != "path" or one["schema"] != {"type": "string"}]
-    if mode is GenerationMode.NEGATIVE and not bound and "requestBody" not in raw:
-        return  # there is nothing to get wrong
+    if (
+        mode is GenerationMode.NEGATIVE
+        and not bound
+        and "application/json" not in raw.get("requestBody", {}).get("content", ())
+    ):
+        return  # there is nothing to get wrong, or nothing that Schemathesis can
     credential = _credential(world, name)
     rejects = mode is GenerationMode.NEGATIVE and operation.label not in LENIENT
 

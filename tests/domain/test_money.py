@@ -17,14 +17,19 @@ from otcdesk.money import (
     Rate,
     Rounding,
     convert,
+    convert_back,
+    increased,
     inverse,
     less_spread,
+    parse_percent,
     parse_rate,
     parse_units,
+    percent_of,
     plain,
     print_rate,
     print_units,
     scaled_rate,
+    units_of,
 )
 
 EUR, USDC, ETH, YEN = Asset("EUR", 2), Asset("USDC", 6), Asset("ETH", 18), Asset("JPY", 0)
@@ -224,3 +229,107 @@ def test_there_and_back_gains_nothing(rate: Decimal) -> None:
 def test_inverse_is_cut() -> None:
     assert inverse(Decimal(3)) == Decimal("0.333333")
     assert str(inverse(Decimal("0.5"))) == "2"
+
+
+@pytest.mark.parametrize(
+    "source, rate, to, rounding, expected",
+    [
+        # The worked values of the ramp contract, 7: what arrives and its fee, over the rate.
+        (Amount(10_150, EUR), "0.92", USDC, PAID_TO_DESK, 110_326_087),
+        (Amount(10_150, EUR), "0.915", USDC, PAID_TO_DESK, 110_928_962),
+        (Amount(10_150, EUR), "0.91", USDC, PAID_TO_DESK, 111_538_462),
+        (Amount(10_150, EUR), "0.95", USDC, PAID_TO_DESK, 106_842_106),
+        (Amount(40_450, EUR), "0.92", USDC, PAID_TO_DESK, 439_673_914),
+        (Amount(30_350, EUR), "0.92", USDC, PAID_TO_DESK, 329_891_305),
+        (Amount(10_150, EUR), "55000", Asset("BTC", 8), PAID_TO_DESK, 184_546),
+        # Buying: what is paid without its fee, and the fraction is the desk's.
+        (Amount(9_800, EUR), "0.98", USDC, PAID_BY_DESK, 100_000_000),
+        (Amount(9_800, EUR), "0.92", USDC, PAID_BY_DESK, 106_521_739),
+        # Whole yen; and nothing is worth nothing.
+        (Amount(150, YEN), "149.25", USDC, PAID_TO_DESK, 1_005_026),
+        (Amount(0, EUR), "0.92", USDC, PAID_TO_DESK, 0),
+    ],
+)
+def test_convert_back(source: Amount, rate: str, to: Asset, rounding: Rounding, expected: int) -> None:
+    assert convert_back(source, Rate(to.code, source.asset.code, Decimal(rate)), to, rounding) == Amount(expected, to)
+
+
+def test_convert_back_refuses_a_rate_of_another_pair() -> None:
+    for base, quote in (("EUR", "USDC"), ("ETH", "EUR"), ("USDC", "JPY")):
+        with pytest.raises(AssetMismatch):
+            convert_back(Amount(1, EUR), Rate(base, quote, Decimal(1)), USDC, PAID_BY_DESK)
+
+
+@given(count=units, rate=rates, scale=scales, to_scale=scales)
+def test_convert_back_is_rounded_once(count: int, rate: Decimal, scale: int, to_scale: int) -> None:
+    source, to, pair = Asset("ONE", scale), Asset("TWO", to_scale), Rate("TWO", "ONE", rate)
+    paid = convert_back(Amount(count, source), pair, to, PAID_BY_DESK).units
+    collected = convert_back(Amount(count, source), pair, to, PAID_TO_DESK).units
+    numerator, denominator = rate.as_integer_ratio()
+    exact, per_unit = count * denominator * 10**to_scale, numerator * 10**scale
+    assert 0 <= exact - paid * per_unit < per_unit
+    assert 0 <= collected * per_unit - exact < per_unit
+
+
+@pytest.mark.parametrize(
+    "count, percent, rounding, expected",
+    [
+        (10_000, "1", PAID_TO_DESK, 100),
+        (10_001, "1", PAID_TO_DESK, 101),
+        (10_001, "1", PAID_BY_DESK, 100),
+        (10_000, "0.25", PAID_TO_DESK, 25),
+        (1, "0.000001", PAID_TO_DESK, 1),
+        (1, "0.000001", PAID_BY_DESK, 0),
+        (7, "0", PAID_TO_DESK, 0),
+        (7, "100", PAID_TO_DESK, 7),
+        (10**38, "0.000001", PAID_BY_DESK, 10**30),
+    ],
+)
+def test_percent_of(count: int, percent: str, rounding: Rounding, expected: int) -> None:
+    assert percent_of(Amount(count, EUR), Decimal(percent), rounding) == Amount(expected, EUR)
+
+
+@pytest.mark.parametrize(
+    "count, bps, rounding, expected",
+    [
+        (110_326_087, 100, PAID_TO_DESK, 111_429_348),  # ramp contract 7, the ceiling at one percent
+        (110_928_962, 100, PAID_TO_DESK, 112_038_252),
+        (111_538_462, 100, PAID_TO_DESK, 112_653_847),
+        (439_673_914, 100, PAID_TO_DESK, 444_070_654),
+        (549_456_522, 100, PAID_TO_DESK, 554_951_088),
+        (184_546, 100, PAID_TO_DESK, 186_392),
+        (184_546, 100, PAID_BY_DESK, 186_391),
+        (184_546, 0, PAID_TO_DESK, 184_546),
+        (10**38, 1, PAID_TO_DESK, 10**38 + 10**34),
+    ],
+)
+def test_increased(count: int, bps: int, rounding: Rounding, expected: int) -> None:
+    assert increased(Amount(count, USDC), bps, rounding) == Amount(expected, USDC)
+
+
+@pytest.mark.parametrize(
+    "text, expected", [("0", "0"), ("1.50", "1.5"), ("100.000000", "100"), ("0.000001", "0.000001")]
+)
+def test_parse_percent(text: str, expected: str) -> None:
+    assert str(parse_percent(text)) == expected
+
+
+@pytest.mark.parametrize("text", ["", "-1", "+1", "100.000001", "101", "0.0000001", "1e1", "1%", "NaN", ".5", "1,5"])
+def test_parse_percent_takes_nothing_else(text: str) -> None:
+    assert parse_percent(text) is None
+
+
+@pytest.mark.parametrize(
+    "value, scale, rounding, expected",
+    [
+        ("100.00", 2, None, 10_000),
+        ("100.001", 2, None, None),
+        ("100.001", 2, PAID_BY_DESK, 10_000),
+        ("100.001", 2, PAID_TO_DESK, 10_001),
+        ("100.000000", 0, None, 100),
+        ("99999999999999999999999999999999999999", 3, None, 99999999999999999999999999999999999999000),
+        ("0.00000000000000000000000000000000000001", 18, None, None),
+    ],
+)
+def test_units_of(value: str, scale: int, rounding: Rounding | None, expected: int | None) -> None:
+    assert units_of(Decimal(value), scale, rounding) == expected

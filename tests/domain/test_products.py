@@ -13,6 +13,10 @@ def test_every_lifecycle_stands_under_its_product() -> None:
     assert {name: lifecycle.product for name, lifecycle in LIFECYCLES.items()} == {
         "conversion": "conversion",
         "brokerage": "brokerage",
+        "payout": "payout",
+        "deposit": "deposit",
+        "chain_payout": "chain_payout",
+        "checkout": "checkout",
     }
 
 

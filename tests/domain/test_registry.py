@@ -39,6 +39,13 @@ NUMBERS = [
     "acceptances",
     "positions",
     "notices",
+    "payout_terms",
+    "channels",
+    "surcharges",
+    "party_profiles",
+    "payment_methods",
+    "prepared_payouts",
+    "payments",
 ]
 
 parts = st.integers(-(2**63), 2**63 - 1) | st.uuids() | st.text(max_size=20)

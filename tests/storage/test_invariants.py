@@ -3,7 +3,6 @@
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import NamedTuple
 
 import asyncpg
 import pytest
@@ -12,7 +11,12 @@ from otcdesk.domain.conversions import CONVERSIONS
 from otcdesk.domain.products import LIFECYCLES
 from otcdesk.domain.registry import KIND_NAMED
 from otcdesk.storage.queries import queries
+from tests.support.bank_breaches import BANK_BREACHES
+from tests.support.breaches import DONE_KEY, Breach
+from tests.support.checkout_breaches import CHECKOUT_BREACHES
+from tests.support.deposit_breaches import DEPOSIT_BREACHES
 from tests.support.desk import FA1, TREASURY_EUR, Lane
+from tests.support.payout_breaches import PAYOUT_BREACHES
 from tests.support.populated import populated
 
 INVARIANTS = queries("invariants")
@@ -20,8 +24,6 @@ INVARIANTS = queries("invariants")
 #: The first order in a state, and the first row of a kind; $1 is the lane.
 _BUY = "select id from orders where lane = $1 and side = 'buy' and state = '{state}' order by id limit 1"
 _SELL = "select id from orders where lane = $1 and side = 'sell' and state = '{state}' order by id limit 1"
-_DONE_KEY = """select owner_id || '/' || scope || '/' || idempotency_key from idempotency_keys
-    where lane = $1 and scope = '{scope}' and outcome = 'done' order by 1 limit 1"""
 _BROKERAGE = """select id from orders where lane = $1 and product = 'brokerage' and state = '{state}'
     order by id limit 1"""
 _FA1 = f"select id from accounts where lane = $1 and id = '{FA1}'"
@@ -29,16 +31,6 @@ _TREASURY_EUR = f"select id from accounts where lane = $1 and id = '{TREASURY_EU
 _HOLD = "select id from holds where lane = $1 order by id limit 1"
 _TRANSACTION = "select id from ledger_transactions where lane = $1 order by id limit 1"
 _PAYOUT = "select id from ledger_transactions where lane = $1 and reason = 'conversion payout' order by id limit 1"
-
-
-class Breach(NamedTuple):
-    """How books are broken: by which change to `chosen` ($1, in its lane only), and who is named then."""
-
-    invariant: str
-    by: str
-    chosen: str
-    table: str
-    key: str = "{chosen}"
 
 
 BREACHES = [
@@ -152,7 +144,7 @@ BREACHES = [
         )
     ),
     *(
-        Breach("confirm_key_has_one_effect", by, _DONE_KEY.format(scope="confirm_conversion"), "idempotency_keys")
+        Breach("confirm_key_has_one_effect", by, DONE_KEY.format(scope="confirm_conversion"), "idempotency_keys")
         for by in (
             "delete from events where name = 'conversion.confirm' and $1 <> ''",
             """update idempotency_keys as k set answer = (
@@ -164,7 +156,7 @@ BREACHES = [
         )
     ),
     *(
-        Breach("booking_key_has_one_effect", by, _DONE_KEY.format(scope="booking"), "idempotency_keys")
+        Breach("booking_key_has_one_effect", by, DONE_KEY.format(scope="booking"), "idempotency_keys")
         for by in (
             "delete from ledger_transactions where $1 <> ''",
             "update idempotency_keys set answer = 'nothing' where scope = 'booking' and $1 <> ''",
@@ -330,7 +322,7 @@ BREACHES = [
         "acceptances",
     ),
     *(
-        Breach("accept_key_has_its_acceptance", by, _DONE_KEY.format(scope="accept_quote"), "idempotency_keys")
+        Breach("accept_key_has_its_acceptance", by, DONE_KEY.format(scope="accept_quote"), "idempotency_keys")
         for by in (
             "delete from acceptances where $1 <> ''",
             "update acceptances set external_id = external_id || '!' where $1 <> ''",
@@ -364,6 +356,10 @@ BREACHES = [
         "positions",
         "{chosen}/BTC",
     ),
+    *PAYOUT_BREACHES,
+    *BANK_BREACHES,
+    *DEPOSIT_BREACHES,
+    *CHECKOUT_BREACHES,
 ]
 
 

@@ -15,7 +15,10 @@ from otcdesk.storage.database import migrate
 from tests.support.clocks import SteeredClock
 from tests.support.databases import run_apart
 from tests.support.desk import FA1, WA1, A, Lane, make_engine, new_lane, submit
-from tests.support.populated import Story, brokered
+from tests.support.populated import Story, brokered, paid_out
+from tests.support.populated_bank_files import banked
+from tests.support.populated_checkouts import checked_out
+from tests.support.populated_deposits import deposited
 
 APPENDED = [kind.name for kind in KINDS if not kind.changes]
 CHANGING = [kind.name for kind in KINDS if kind.changes]
@@ -95,7 +98,12 @@ def full_lane(dsn: str) -> Lane:
                     leg = RecordLeg(order_id=order_id, reference=order.rail_reference, outcome="done")
                     await submit(engine, lane.number, leg)
             await submit(engine, lane.number, SetFault(rail="chain", mode="up", delay_ms=0))
-            await brokered(Story(engine, lane), clock)
+            story = Story(engine, lane)
+            await brokered(story, clock)
+            await paid_out(story)
+            await deposited(story)
+            await checked_out(story, clock)
+            await banked(story)
         return lane
 
     return run_apart(fill())

@@ -18,6 +18,7 @@ from otcdesk.actions.declare_world import DeclareWorld
 from otcdesk.actions.publish_price import PublishPrice, SwitchFeed
 from otcdesk.actions.record_execution import RecordExecution
 from otcdesk.actions.record_leg import RecordLeg
+from otcdesk.actions.record_payout import RecordPayout
 from otcdesk.actions.steer_sandbox import SetClock, SetDebitSettlement, SetFault
 from otcdesk.actions.switch_trading import SetParty, SwitchTrading
 from otcdesk.clock import SystemClock
@@ -41,6 +42,7 @@ from otcdesk.storage.verify_lane import LaneReplay, newest
 from tests.support.brokerage import OFFERS_WORLD, P, V, quoting
 from tests.support.clocks import new_seed
 from tests.support.desk import AUDIT_KEY, A, Lane, make_engine
+from tests.support.payouts import B1, RAMP_WORLD, given, preparing, selling
 from tests.support.populated import Story, populated
 from tests.support.tampering import KEYS_OF, SMALL, Tampering, printed_key
 
@@ -98,6 +100,10 @@ async def test_everything_happened(fresh_dsn: str) -> None:
         *(f"sell {state}" for state in ("collecting", "paying", "returning", "completed", "failed")),
         *(f"buy {state}" for state in ("created", "in_progress", "finished")),
         "sell finished",
+        *(f"sell {state}" for state in ("pending", "held", "filed", "cancelling", "settled")),
+        *(f"{side} settled" for side in ("buy", "credit", "debit", "asset")),
+        *(f"fiat {state}" for state in ("pending", "settled", "failed", "refunded")),
+        *(f"send {state}" for state in ("pending", "settled", "failed")),
     }
 
 
@@ -228,6 +234,9 @@ async def test_rows_that_swapped_their_contents_are_seen_and_named(fresh_dsn: st
                         "spreads",
                         "brokerage_terms",
                         "notices",
+                        "payout_terms",
+                        "live_rules",
+                        "bank_accounts",
                     }
                     continue
                 await tampering.connection.execute(
@@ -277,7 +286,8 @@ async def _move_every_changing_row(story: Story, connection: asyncpg.Connection)
     await story.tell(SwitchFeed(source_asset="EUR", destination_asset="USDC", up=True))
     paying = await story.approve(await story.confirm(await story.buy()))
     waiting = await connection.fetch(
-        "select id, rail_reference from orders where waits_for <> 'venue' and id <> $1", paying.id
+        "select id, rail_reference from orders where product = 'conversion' and waits_for is not null and id <> $1",
+        paying.id,
     )
     for order_id, reference in waiting:
         assert (await story.tell(RecordLeg(order_id=order_id, reference=reference, outcome="done"))).applied
@@ -300,6 +310,28 @@ async def _move_every_changing_row(story: Story, connection: asyncpg.Connection)
     ):
         assert f"{name} = {value}" in changed
         changed = changed.replace(f"{name} = {value}", f"{name} = {other}")
+    await story.tell(DeclareWorld(declaration=declaration_of(parse_world(changed))))
+    await _move_what_payouts_are_made_from(story, connection)
+
+
+async def _move_what_payouts_are_made_from(story: Story, connection: asyncpg.Connection) -> None:
+    for order_id, reference in await connection.fetch(
+        "select id, rail_reference from orders where waits_for = 'payout' and lane = $1", story.lane
+    ):
+        assert (await story.tell(RecordPayout(order_id=order_id, reference=reference, outcome="done"))).applied
+    unsold = (await story.tell(preparing("30.00"), B1)).prepared
+    sell = selling(unsold)
+    await story.tell(sell, B1, "at last")
+    await story.tell(preparing(given=given(details="{}")), B1)
+    changed = RAMP_WORLD
+    for told, other in (
+        ("slippage_bps = 100", "slippage_bps = 101"),
+        ('fixed_fee = "0.50"', 'fixed_fee = "0.51"'),
+        ('surcharge_percent = "0.5"', 'surcharge_percent = "0.6"'),
+        ('"FirstName": "Ada"', '"FirstName": "Eva"'),
+    ):
+        assert told in changed
+        changed = changed.replace(told, other)
     await story.tell(DeclareWorld(declaration=declaration_of(parse_world(changed))))
 
 

@@ -15,17 +15,22 @@ from otcdesk.domain.conversions import CONFIRM, CONVERSIONS, MACHINES, moved
 from otcdesk.domain.event_types import (
     BALANCE_UPDATED,
     ORDER_MOVES,
+    PAYOUT_FAILED,
+    PAYOUT_SETTLED,
+    PAYOUT_SUBMITTED,
     WEBHOOK_TEST,
     BrokerageFacts,
     EventType,
     Occurrence,
+    PayoutFacts,
     product_of,
 )
 from otcdesk.domain.ledger import Account
 from otcdesk.domain.orders import BUY, Order
+from otcdesk.domain.payouts import PAYOUTS, Payment, PaymentMethod
 from otcdesk.webhooks.envelope import Captured, CheckingKey, Envelope, KeyKind, Sending, SignatureInvalid, SigningKey
 from otcdesk.webhooks.key_pairs import new_key, public_text
-from tests.support import brokerage
+from tests.support import brokerage, payouts
 from tests.support.brokerage import brokerage_desk
 from tests.support.conversions import quoted
 from tests.support.desk import FA1, A
@@ -166,10 +171,46 @@ def brokerage_story(side: str = BUY, reason: str | None = None) -> list[Occurren
     ]
 
 
+def payout_story(reason: str | None = None, *, tenant: UUID = payouts.B1) -> list[Occurrence]:
+    """Return what is told of a payout of 100 EUR that a tenant sells, and that is made, or is not for a reason."""
+    desk = payouts.ramp_desk()
+    orders = [payouts.pending(desk, tenant=tenant)]
+    word = payouts.done(orders[0]) if reason is None else payouts.refused(orders[0], reason)
+    orders.append(payouts.recorded(desk, word))
+    payment = desk.get(Payment, orders[0].id)
+    facts = PayoutFacts(
+        payment=payment,
+        method=desk.get(PaymentMethod, payment.method_id),
+        party_external_id="cust-001",
+        reference=None,
+        lane_kind="sandbox",
+        scales={code: desk.get(ListedAsset, code).scale for code in ("USDC", "EUR")},
+    )
+    kinds = [PAYOUT_SUBMITTED, PAYOUT_SETTLED if reason is None else PAYOUT_FAILED]
+    told = [of_order(order, kind) for order, kind in zip(orders, kinds, strict=True)]
+    known = (facts, msgspec.structs.replace(facts, reference="rail-1" if reason is None else None))
+    name = "user-b1" if tenant == payouts.B1 else "user-b2"
+    return [
+        msgspec.structs.replace(one, payout=facts, tenant_name=name) for one, facts in zip(told, known, strict=True)
+    ]
+
+
 def every_move() -> list[Occurrence]:
     """Return every move that orders of any product make, each for itself."""
-    examples = {CONVERSIONS.product: story(BUY, CONFIRM)[0], BROKERAGE.product: brokerage_story()[0]}
+    examples = {
+        CONVERSIONS.product: story(BUY, CONFIRM)[0],
+        BROKERAGE.product: brokerage_story()[0],
+        PAYOUTS.product: payout_story()[0],
+    }
+    kinds = {product_of(kind): kind for kind in ORDER_MOVES.values()}
+    examples |= {product: _plain(kind, product) for product, kind in kinds.items() if product not in examples}
     return [_as(examples[product_of(kind)], kind, state) for (_, state), kind in ORDER_MOVES.items()]
+
+
+def _plain(kind: EventType, product: str) -> Occurrence:
+    """Return an order of a product of which nothing more is told than where it stands."""
+    order = payouts.pending(payouts.ramp_desk())
+    return of_order(order.with_(product=product), kind)
 
 
 def _as(occurrence: Occurrence, kind: EventType, state: str) -> Occurrence:

@@ -175,10 +175,6 @@ class OffersWorld(World):
         rows = self.rows("/v1/portfolio?page_size=100", user=user)
         return next((row["balance"] for row in rows if row["asset_symbol"] == symbol), "0")
 
-    def run_workers(self) -> None:
-        """Let the workers do now what they would do in a moment."""
-        self.steer("work")
-
     @staticmethod
     def data(answer: httpx.Response) -> Any:
         """Return the data of an answer that must be good."""

@@ -8,10 +8,12 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from otcdesk.actions.adjust_payout import AdjustPayout
 from otcdesk.actions.approve_conversion import ApproveConversion
 from otcdesk.actions.cancel_conversion import CancelConversion
 from otcdesk.actions.confirm_conversion import ConfirmConversion
 from otcdesk.actions.declare_world import DeclareWorld
+from otcdesk.actions.keep_party import KeepParty
 from otcdesk.actions.move_value import Adjust, Deposit, Withdraw
 from otcdesk.actions.publish_price import PublishPrice, SetPrice, SwitchFeed
 from otcdesk.actions.quote_conversion import QuoteBuy, QuoteSell
@@ -20,12 +22,13 @@ from otcdesk.actions.record_leg import RecordLeg
 from otcdesk.actions.record_notice import RecordNotice
 from otcdesk.actions.register_party import AcceptAgreements, RegisterParty
 from otcdesk.actions.requote_conversion import RequoteConversion
+from otcdesk.actions.review_payout import CancelPayout, HoldPayout, ReleasePayout
 from otcdesk.actions.steer_sandbox import SetClock, SetDebitSettlement, SetFault
 from otcdesk.actions.switch_trading import SetParty, SwitchTrading
 from otcdesk.actions.unwind_conversion import RejectConversion, SettleDebit
 from otcdesk.domain.commands import Command
 from otcdesk.domain.orders import BUY, SELL, Order
-from otcdesk.domain.parties import Party
+from otcdesk.domain.parties import Party, named_party_id
 from otcdesk.domain.world import declaration_of, parse_world
 from otcdesk.domain.world_brokerage import agreement_id
 from otcdesk.engine.engine import Engine
@@ -35,6 +38,12 @@ from tests.support.brokerage import done as executed
 from tests.support.brokerage import refused as turned_down
 from tests.support.clocks import SteeredClock
 from tests.support.desk import FA1, FB1, WA1, WB1, A, B, Lane, make_engine, new_lane, submit
+from tests.support.payouts import B1, B2, BR, CEILING, DE, JP, KW, PARTY_OF, RAMP_WORLD, preparing, returning, selling
+from tests.support.payouts import done as paid
+from tests.support.payouts import refused as not_paid
+from tests.support.populated_bank_files import banked
+from tests.support.populated_checkouts import checked_out
+from tests.support.populated_deposits import deposited
 
 _CASH = {A: FA1, B: FB1}
 _WALLET = {A: WA1, B: WB1}
@@ -69,6 +78,18 @@ class Story:
         order: Order = (await self.tell(command, owner_id)).order
         return order
 
+    async def sell_payout(
+        self, arrives: str = "10.00", tenant_id: UUID = B1, channel_id: UUID = DE, **fields: Any
+    ) -> Order:
+        """Prepare and sell, twice with the same nonce; of the tenant's own party unless told otherwise."""
+        asked = {"channel_id": channel_id, "party_id": PARTY_OF[tenant_id], **fields}
+        prepared = (await self.tell(preparing(arrives, **asked), tenant_id)).prepared
+        command, key = selling(prepared, CEILING), str(uuid4())
+        answer = await self.tell(command, tenant_id, key)
+        assert await self.tell(command, tenant_id, key) == answer
+        order: Order = answer.order
+        return order
+
     async def confirm(self, order: Order) -> Order:
         key = str(uuid4())
         command = ConfirmConversion(order_id=order.id, side=order.side)
@@ -100,6 +121,10 @@ async def populated(dsn: str) -> Lane:
         await _sells(story)
         await _ends_without_money(story, clock)
         await brokered(story, clock)
+        await paid_out(story)
+        await banked(story)
+        await deposited(story)
+        await checked_out(story, clock)
         await _steering(story, clock)
         await asyncio.gather(*[story.buy(owner_id) for owner_id in (A, B) * 4])
     return lane
@@ -205,6 +230,40 @@ async def brokered(story: Story, clock: SteeredClock) -> None:
     clock.advance(seconds=60)
     assert (await story.tell(RecordDue(order_ids=[old.id]))).recorded == 1
     await story.tell(quoting("buy", "5.00"), P)  # stays as it was made
+
+
+async def paid_out(story: Story) -> None:
+    """Let everything happen once that happens to payouts."""
+    await story.tell(DeclareWorld(declaration=declaration_of(parse_world(RAMP_WORLD))))
+    await story.tell(KeepParty(external_id="Late", kind="business", country="FR", details="{}"), B1)
+    late = named_party_id(B1, "Late")
+    settled, returned, failed, waiting, held, cancelling = [await story.sell_payout() for _ in range(6)]
+    twice = await story.sell_payout("20.00", party_id=late)
+    by_hand = await story.sell_payout("1000", channel_id=JP)
+    surcharged = await story.sell_payout("50.00", B2, asset="BTC")
+    others = [await story.sell_payout(*asked) for asked in (("5", B2, BR), ("1.001", B2, KW))]
+    for order in (settled, returned, twice, surcharged, *others):
+        assert (await story.tell(paid(order))).order.state == "settled"
+    assert (await story.tell(not_paid(failed))).order.state == "failed"
+    assert waiting.waits_for == "payout"
+    for order in (held, cancelling, by_hand):
+        await story.tell(HoldPayout(order_id=order.id, reason="looked into"))
+    for order in (cancelling, by_hand):
+        await story.tell(CancelPayout(order_id=order.id, reason="no papers"))
+    released = await story.sell_payout("10.00", party_id=None)
+    await story.tell(HoldPayout(order_id=released.id, reason="looked into"))
+    await story.tell(ReleasePayout(order_id=released.id))
+    assert (await story.tell(returning(returned, 1_000))).applied
+    assert (await story.tell(returning(twice, 1_999))).applied
+    credit = AdjustPayout(order_id=settled.id, side="credit", units=5, reason="wrong rate")
+    adjustment = (await story.tell(credit, key="a-1")).payment.adjustment_id
+    debit = AdjustPayout(order_id=twice.id, side="debit", units=7, reason="wrong rate", adjustment_id=adjustment)
+    for command, key in ((credit, "a-1"), (debit, "a-2")):
+        answer = await story.tell(command, key=key)
+        assert await story.tell(command, key=key) == answer
+    unsold = (await story.tell(preparing("30.00"), B1)).prepared
+    with pytest.raises(Refusal):
+        await story.tell(selling(unsold, "1"), B1, "too dear")
 
 
 async def _steering(story: Story, clock: SteeredClock) -> None:

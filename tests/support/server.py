@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any, BinaryIO
 from uuid import UUID, uuid4
@@ -187,7 +188,11 @@ def check_answer(response: httpx.Response) -> None:
     path = response.request.url.path
     if path in {"/healthz", "/readyz"} or path.startswith("/openapi/"):
         return
-    assert response.headers["content-type"] == "application/json"
+    if path.startswith("/checkout/"):
+        check_page(response)
+        return
+    is_file = path.startswith("/operator/payout-files/") and path.endswith("/content") and response.is_success
+    assert response.headers["content-type"] == ("application/xml" if is_file else "application/json")
     assert response.headers["cache-control"] == "no-store"
     assert re.fullmatch(r"[A-Za-z0-9._-]{8,64}", response.headers["x-request-id"])
     if path.startswith("/exchanges/"):
@@ -195,8 +200,35 @@ def check_answer(response: httpx.Response) -> None:
     if response.request.method == "HEAD":
         assert response.content == b""
     elif response.status_code >= 400:
-        checked = check_listed_errors if path.startswith("/offers") else check_error
+        dialect = path.split("/")[1]
+        checked = {"offers": check_listed_errors, "ramp": check_typed_error}.get(dialect, check_error)
         checked(response.status_code, response.json())
+
+
+class _Plain(HTMLParser):
+    """Finds fault with a page that runs something, brings its own style, or needs another file than its style sheet."""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        assert tag not in {"script", "style", "img", "iframe", "object", "embed", "base", "video", "audio", "svg"}
+        assert not [name for name, _ in attrs if name.startswith("on") or name == "style"]
+        assert tag != "link" or dict(attrs) == {"rel": "stylesheet", "href": "style.css"}
+
+
+def check_page(response: httpx.Response) -> None:
+    """Assert what holds of every answer for people: it needs nothing else, and cannot be framed, kept or sniffed."""
+    headers = response.headers
+    kind = "text/css" if response.request.url.path.endswith(".css") else "text/html"
+    assert headers["content-type"] == f"{kind}; charset=utf-8"
+    assert (headers["cache-control"], headers["referrer-policy"]) == ("no-store", "no-referrer")
+    assert (headers["x-content-type-options"], headers["x-frame-options"]) == ("nosniff", "DENY")
+    if kind == "text/html":
+        rules = dict(part.strip().split(" ", 1) for part in headers["content-security-policy"].split(";"))
+        assert rules.pop("form-action").split()[0] == "'self'"
+        expected = {"default-src": "'none'", "style-src": "'self'", "base-uri": "'none'", "frame-ancestors": "'none'"}
+        assert rules == expected
+        _Plain().feed(response.text)
+    assert not _INSIDE.search(response.text)
+    assert response.status_code != 500, response.text
 
 
 def check_error(status: int, body: Any) -> None:
@@ -221,6 +253,17 @@ def check_listed_errors(status: int, body: Any) -> None:
     assert body["errors"]
     assert not _INSIDE.search(str(body)), body
     assert status != 500, body
+
+
+def check_typed_error(status: int, body: Any) -> None:
+    """Assert the one shape of errors of the ramp dialect (ramp contract 3.0)."""
+    assert {"Type", "Instance", "Detail"} <= body.keys(), body
+    assert body.keys() <= {"Type", "Instance", "Action", "Detail", "Extensions", "RequestExtension"}, body
+    UUID(body["Instance"])
+    assert body["Detail"]
+    fields = body.get("Extensions", {}).get("Request", {})
+    assert {row["Field"]: row["Description"] for row in body.get("RequestExtension", {}).get("Body", [])} == fields
+    assert not _INSIDE.search(str(body)), body
 
 
 def assert_refused(response: httpx.Response, status: int, code: str) -> None:
@@ -412,6 +455,10 @@ class World:
         return self.operator("POST", f"/operator/{kind}", body)
 
     # -- steering --------------------------------------------------------------------------------------------------
+
+    def run_workers(self) -> None:
+        """Let the workers do now what they would do in a moment."""
+        self.steer("work")
 
     def steer(self, what: str, **body: Any) -> Any:
         """Steer the sandbox; returns what it answers."""

@@ -39,7 +39,11 @@ _QUESTIONS = {
         where o.lane = $1 and h.state = 'open' and o.ended_at is not null""",
     "a completed order and its trade do not match": """
         select coalesce(o.id, t.order_id)
-        from (select * from orders where lane = $1 and state in ('completed', 'finished')) as o
+        from (
+            select * from orders where lane = $1 and (
+                state in ('completed', 'finished') or (state = 'settled' and side in ('buy', 'sell'))
+            )
+        ) as o
         full join (select * from trades where lane = $1) as t on t.order_id = o.id
         where o.id is null or t.order_id is null or o.source_units <> t.source_units
             or o.destination_units <> t.destination_units or o.rate <> t.executed_rate""",

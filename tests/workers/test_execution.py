@@ -50,7 +50,7 @@ async def finish(program: Program) -> None:
 
 async def waves(program: Program) -> None:
     """Take one wave and wait for it."""
-    await program.execution.execute_waiting()
+    await program.execution.begin_waiting()
     await finish(program)
 
 
@@ -177,9 +177,9 @@ async def test_one_that_hangs_keeps_nobody_waiting(offers: Lane, tmp_path: Path)
 
         venue.before = hold_one
         orders = [await accepted(program, offers.number, party=V) for _ in range(3)]
-        await program.execution.execute_waiting()
+        await program.execution.begin_waiting()
         later = await accepted(program, offers.number, party=V)
-        await program.execution.execute_waiting()
+        await program.execution.begin_waiting()
 
         async def done() -> bool:
             return await states(program, offers, [*orders, later]) == {"finished"}
@@ -214,8 +214,8 @@ async def test_more_than_there_is_room_for_is_taken_wave_by_wave(offers: Lane, t
         orders = [await accepted(program, offers.number) for _ in range(10)]
         woken = asyncio.Event()
         program.execution.on_work = woken.set
-        assert await program.execution.execute_waiting(), "a full wave: there may be more"
-        assert not await program.execution.execute_waiting(), "there is no room"
+        assert await program.execution.begin_waiting(), "a full wave: there may be more"
+        assert not await program.execution.begin_waiting(), "there is no room"
         await until(woken.is_set, "who had no room is told that there is some")
         while await states(program, offers, orders) != {"finished"}:
             await waves(program)
@@ -234,7 +234,7 @@ async def test_two_workers_ask_once(offers: Lane, tmp_path: Path) -> None:
             await both_claimed.wait()
 
         venue.before = hold  # nothing ends meanwhile: who has seen an order wait, and claims it then, asks again
-        await asyncio.gather(program.execution.execute_waiting(), other.execute_waiting())
+        await asyncio.gather(program.execution.begin_waiting(), other.begin_waiting())
         both_claimed.set()
         await asyncio.gather(program.execution.stop(), other.stop())
         assert sorted(venue.references) == sorted(order.rail_reference or "" for order in orders)

@@ -14,7 +14,7 @@ import msgspec
 from cryptography.exceptions import InvalidSignature
 from msgspec import Meta
 
-from otcdesk.api import brokerage_shapes
+from otcdesk.api import brokerage_shapes, payout_shapes
 from otcdesk.api import conversion_shapes as conversions
 from otcdesk.api.wire import DecimalText, TimeText, UuidText
 from otcdesk.clock import iso_milliseconds
@@ -32,6 +32,8 @@ from otcdesk.domain.event_types import (
 )
 from otcdesk.domain.ledger import ACTIVE, INACTIVE, Account
 from otcdesk.domain.orders import Order
+from otcdesk.domain.payouts import FAILED as PAYOUT_FAILED
+from otcdesk.domain.payouts import PRODUCT as PAYOUT
 from otcdesk.money import print_units
 from otcdesk.webhooks.checking import age, header, seconds_of, unix_seconds
 from otcdesk.webhooks.envelope import (
@@ -119,6 +121,20 @@ class ToldPlainOrder(msgspec.Struct, kw_only=True):
     updatedAt: Annotated[TimeText, Meta(description="When this happened to it; milliseconds, UTC.")]  # noqa: N815
 
 
+class ToldPayout(payout_shapes.PaymentAnswer, kw_only=True):
+    """A payout order: a payout, what came back of one, or a correction; where it stands, and why it failed."""
+
+    id: Annotated[UuidText, Meta(description="The order.")]
+    status: Annotated[payout_shapes.Status, Meta(description="Where it stands.")]
+    side: Annotated[payout_shapes.Side, Meta(description="Whether the tenant's balance falls or rises by it.")]
+    customerId: Annotated[UuidText, Meta(description="Whose it is: a tenant.")]  # noqa: N815  (wire name)
+    product: Annotated[str, Meta(description="What kind of order it is.")]
+    version: Annotated[int, Meta(description="Rises with everything that happens to the order: the highest is newest.")]
+    reason: Annotated[str | None, Meta(description="Why it failed; else null.")]
+    createdAt: Annotated[TimeText, Meta(description="When it was sold; milliseconds, UTC.")]  # noqa: N815
+    updatedAt: Annotated[TimeText, Meta(description="When this happened to it; milliseconds, UTC.")]  # noqa: N815
+
+
 class ToldAccount(msgspec.Struct, kw_only=True):
     """A cash account with its balance after the entry that `version` counts."""
 
@@ -148,6 +164,7 @@ _SHAPES: Final[Mapping[Subject, type[msgspec.Struct]]] = {
 _ORDER_SHAPES: Final[Mapping[str, type[msgspec.Struct]]] = {
     CONVERSION: Body[ToldOrder],
     BROKERAGE: Body[ToldBrokerage],
+    PAYOUT: Body[ToldPayout],
 }
 
 
@@ -289,6 +306,24 @@ def _told_brokerage(occurrence: Occurrence, order: Order) -> ToldBrokerage:
     )
 
 
+def _told_payout(occurrence: Occurrence, order: Order) -> ToldPayout:
+    facts = occurrence.payout
+    if facts is None:
+        raise AssertionError(f"order {order.id} has no payment")
+    return ToldPayout(
+        **payout_shapes.payment_fields(order, facts.payment, facts.scales),
+        id=str(order.id),
+        status=order.state,  # type: ignore[arg-type]
+        side=order.side,  # type: ignore[arg-type]
+        customerId=str(order.tenant_id),
+        product=order.product,
+        version=order.version,
+        reason=order.reason if order.state == PAYOUT_FAILED else None,
+        createdAt=iso_milliseconds(order.created_at),
+        updatedAt=iso_milliseconds(order.updated_at),
+    )
+
+
 def _told_plain(occurrence: Occurrence, order: Order) -> ToldPlainOrder:  # noqa: ARG001  (the order is all)
     return ToldPlainOrder(
         id=str(order.id),
@@ -309,6 +344,7 @@ def _told_plain(occurrence: Occurrence, order: Order) -> ToldPlainOrder:  # noqa
 _TOLD_ORDERS: Final[Mapping[str, Callable[[Occurrence, Order], msgspec.Struct]]] = {
     CONVERSION: _told_order,
     BROKERAGE: _told_brokerage,
+    PAYOUT: _told_payout,
 }
 
 

@@ -2,18 +2,21 @@
 
 from collections.abc import Mapping
 from typing import Annotated, Any
+from uuid import UUID
 
 import msgspec
 from msgspec import Meta
 
-from otcdesk.api import brokerage_shapes, conversion_shapes
+from otcdesk.api import brokerage_shapes, conversion_shapes, payout_shapes
 from otcdesk.api.brokerage_shapes import QuoteDetail
 from otcdesk.api.operator.shapes import exact_rate
+from otcdesk.api.payout_shapes import PaymentAnswer
 from otcdesk.api.wire import DecimalText, PageQuery, TimeText, UuidText, time_text
 from otcdesk.clock import iso_milliseconds
 from otcdesk.domain import conversions
 from otcdesk.domain.brokerage import FirmQuote
 from otcdesk.domain.orders import Order
+from otcdesk.domain.payouts import Payment
 from otcdesk.domain.products import LIFECYCLES
 from otcdesk.errors import Code, Refusal
 from otcdesk.money import print_units
@@ -43,7 +46,10 @@ class AllOrdersQuery(PageQuery, kw_only=True):
 
 
 class AnyOrder(msgspec.Struct, kw_only=True):
-    """An order of any product; amounts have all decimals of their assets. `brokerage`: its quote, if it is of one."""
+    """An order of any product; amounts have all decimals of their assets.
+
+    `brokerage`: its quote, if it is of one; `payout`: what a payout, its return or its correction is about.
+    """
 
     id: UuidText
     product: str
@@ -68,10 +74,19 @@ class AnyOrder(msgspec.Struct, kw_only=True):
     confirmedAt: TimeText | None  # noqa: N815
     endedAt: TimeText | None  # noqa: N815
     brokerage: QuoteDetail | None = None
+    payout: PaymentAnswer | None = None
 
 
-def any_order_answer(order: Order, quote: FirmQuote | None, scales: Mapping[str, int]) -> AnyOrder:
+class Facts(msgspec.Struct, frozen=True):
+    """What products add to their orders, by the orders' ids."""
+
+    quotes: dict[UUID, FirmQuote]
+    payments: dict[UUID, Payment]
+
+
+def any_order_answer(order: Order, facts: Facts, scales: Mapping[str, int]) -> AnyOrder:
     """Render an order of any product."""
+    quote, payment = facts.quotes.get(order.id), facts.payments.get(order.id)
     return AnyOrder(
         id=str(order.id),
         product=order.product,
@@ -96,6 +111,7 @@ def any_order_answer(order: Order, quote: FirmQuote | None, scales: Mapping[str,
         confirmedAt=time_text(order.confirmed_at),
         endedAt=time_text(order.ended_at),
         brokerage=None if quote is None else brokerage_shapes.quote_detail(quote, scales),
+        payout=None if payment is None else payout_shapes.payment_answer(order, payment, scales),
     )
 
 

@@ -9,7 +9,6 @@ it was; if its outcome is not known in time the answer is the order, still pendi
 import re
 from collections.abc import Sequence
 from typing import Any
-from uuid import UUID
 
 import msgspec
 
@@ -18,7 +17,15 @@ from otcdesk.actions.unwind_conversion import RejectConversion, SettleDebit
 from otcdesk.api.conversion_shapes import STATUSES
 from otcdesk.api.dialect import Call, Dialect, Reply, Route
 from otcdesk.api.http import Answer, Request
-from otcdesk.api.operator import brokerage_routes, order_shapes, shapes, webhook_routes
+from otcdesk.api.operator import (
+    bank_routes,
+    brokerage_routes,
+    deposit_routes,
+    order_shapes,
+    payout_routes,
+    shapes,
+    webhook_routes,
+)
 from otcdesk.api.operator.callbacks import StandardCallbacks
 from otcdesk.api.operator.errors import REPLIES
 from otcdesk.api.wire import PageQuery, error_body, page_of, paged, uuid_of
@@ -32,6 +39,8 @@ from otcdesk.domain.conversions import PRODUCT as CONVERSION
 from otcdesk.domain.events import Event
 from otcdesk.domain.ledger import Account, Hold
 from otcdesk.domain.orders import Order, Trade
+from otcdesk.domain.payouts import PRODUCT as PAYOUT
+from otcdesk.domain.payouts import Payment
 from otcdesk.domain.pricing import Price
 from otcdesk.errors import Code, Refusal
 
@@ -49,9 +58,9 @@ async def list_orders(call: Call) -> Answer:
 async def list_all_orders(call: Call) -> Answer:
     """List the orders of all tenants and products, newest first, perhaps of one product or status."""
     found, page = await _page(call, order_shapes.product_of(call.request.query.get("product")))
-    scales, quotes = await _scales(call), await _quotes(call, found.rows)
+    scales, facts = await _scales(call), await _facts(call, found.rows)
     orders = call.desk.orders_now(found)
-    rows = [order_shapes.any_order_answer(order, quotes.get(order.id), scales) for order in orders]
+    rows = [order_shapes.any_order_answer(order, facts, scales) for order in orders]
     return Answer(200, paged(rows, page, found.total))
 
 
@@ -64,10 +73,13 @@ async def _page(call: Call, product: str | None) -> tuple[OrderPage, PageQuery]:
     return found or OrderPage([]), page
 
 
-async def _quotes(call: Call, orders: Sequence[Order]) -> dict[UUID, FirmQuote]:
-    ids = [order.id for order in orders if order.product == BROKERAGE]
-    rows = await call.desk.reads.rows("brokerage", "quotes", FirmQuote, call.caller.lane, ids) if ids else []
-    return {row.order_id: row for row in rows}
+async def _facts(call: Call, orders: Sequence[Order]) -> order_shapes.Facts:
+    reads, lane = call.desk.reads, call.caller.lane
+    quoted = [order.id for order in orders if order.product == BROKERAGE]
+    paid = [order.id for order in orders if order.product == PAYOUT]
+    quotes = await reads.rows("brokerage", "quotes", FirmQuote, lane, quoted) if quoted else []
+    payments = await reads.rows("orders", "payments", Payment, lane, paid) if paid else []
+    return order_shapes.Facts({row.order_id: row for row in quotes}, {row.order_id: row for row in payments})
 
 
 async def read_order(call: Call) -> Any:
@@ -82,8 +94,7 @@ async def read_order(call: Call) -> Any:
 async def read_any_order(call: Call) -> Any:
     """Show an order of any product with its audit trail, entries, holds and trade."""
     order, scales = await _order(call), await _scales(call)
-    quote = (await _quotes(call, [order])).get(order.id)
-    answer = order_shapes.any_order_answer(order, quote, scales)
+    answer = order_shapes.any_order_answer(order, await _facts(call, [order]), scales)
     return {**msgspec.to_builtins(answer), **await _record(call, order, scales)}
 
 
@@ -302,6 +313,9 @@ ROUTES = (
         refuses=(Code.PRICE_NOT_FOUND,),
     ),
     *brokerage_routes.ROUTES,
+    *deposit_routes.ROUTES,
+    *bank_routes.ROUTES,
+    *payout_routes.ROUTES,
     *webhook_routes.ROUTES,
 )
 

@@ -15,6 +15,8 @@ from otcdesk.actions.requote_conversion import RequoteConversion
 from otcdesk.api import conversion_shapes as conversions
 from otcdesk.api.wire import KEPT_TEXT, AssetCode, PageQuery, Uuid, rate_text, time_text, uuid_of
 from otcdesk.clock import iso_milliseconds
+from otcdesk.domain.brokerage import PRODUCT as BROKERAGE
+from otcdesk.domain.conversions import PRODUCT as CONVERSION
 from otcdesk.domain.events import Event
 from otcdesk.domain.ledger import Account, Entry, Hold, LedgerTransaction, Posting
 from otcdesk.domain.orders import Order, Trade
@@ -197,6 +199,10 @@ def conversion_detail(order: Order, record: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+#: What the first version of an order is called, of which no event was written: the products that begin with a quote.
+_FIRST = {CONVERSION: "quote", BROKERAGE: "quote"}
+
+
 def record_answer(
     order: Order,
     events: list[Event],
@@ -210,7 +216,7 @@ def record_answer(
         "auditTrail": [
             {
                 "version": 1,
-                "event": f"{order.product}.quote",
+                "event": f"{order.product}.{_FIRST.get(order.product, 'create')}",
                 "state": lifecycle_of(order).machines[order.side].start,
                 "by": None if any(event.name.endswith(".requote") for event in events) else order.quoted_by,
                 "detail": None,

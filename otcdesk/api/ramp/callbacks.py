@@ -14,8 +14,31 @@ from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
 from cryptography.hazmat.primitives.hashes import SHA384
 from msgspec import Meta
 
-from otcdesk.api.wire import TimeText, UuidText
-from otcdesk.domain.event_types import WEBHOOK_TEST, Occurrence
+from otcdesk.api.ramp.checkout_shapes import CheckoutSession, session_of
+from otcdesk.api.ramp.codes import ENVIRONMENTS
+from otcdesk.api.ramp.deposit_shapes import FiatDeposit, fiat_deposit_of, transaction_of
+from otcdesk.api.ramp.shapes import Facts, Transaction
+from otcdesk.api.wire import TimeText
+from otcdesk.domain.deposits import ASSET, FIAT
+from otcdesk.domain.event_types import (
+    CHAIN_PAYOUT_FAILED,
+    CHAIN_PAYOUT_SETTLED,
+    CHAIN_PAYOUT_SUBMITTED,
+    CHECKOUT_CANCELLED,
+    CHECKOUT_EXPIRED,
+    CHECKOUT_FAILED,
+    CHECKOUT_OPENED,
+    CHECKOUT_SETTLED,
+    DEPOSIT_ARRIVED,
+    DEPOSIT_FAILED,
+    DEPOSIT_REFUNDED,
+    DEPOSIT_SETTLED,
+    PAYOUT_FAILED,
+    PAYOUT_SETTLED,
+    PAYOUT_SUBMITTED,
+    WEBHOOK_TEST,
+    Occurrence,
+)
 from otcdesk.webhooks.checking import header, keys_of, optional_header
 from otcdesk.webhooks.envelope import (
     Captured,
@@ -35,6 +58,10 @@ SIGNATURE: Final = "Webhook-Signature"
 #: Ours: after a rotation the pair before signs here, until receivers have the new public key.
 SIGNATURE_PREVIOUS: Final = "Webhook-Signature-Previous"
 
+TRANSACTION: Final = "Transaction"
+FIAT_DEPOSIT: Final = "FiatDeposit"
+CHECKOUT_SESSION: Final = "CheckoutSession"
+
 #: Ours: the contract has no test message.
 TEST: Final = "Test"
 
@@ -53,7 +80,7 @@ class Body(msgspec.Struct, Generic[_Data], kw_only=True):
         int, Meta(description="Rises with each event of one subject, so a receiver keeps the highest.")
     ]
     Occurred: Annotated[TimeText, Meta(description="When it happened; whole seconds, UTC.")]
-    UserID: Annotated[UuidText, Meta(description="Whose it is: a tenant.")]
+    UserID: Annotated[str, Meta(description="Whose it is: the business, by the name that the desk knows it by.")]
     Data: Annotated[_Data, Meta(description="What it is about.")]
 
 
@@ -70,10 +97,15 @@ class RampCallbacks:
     name = "ramp"
     key_kinds: tuple[KeyKind, ...] = (_KIND,)
     own_keys = False
-    event_types = frozenset({"Transaction", "FiatDeposit", "CheckoutSession", "Customer"})
+    event_types = frozenset({TRANSACTION, FIAT_DEPOSIT, CHECKOUT_SESSION, "Customer"})
     balance_types: frozenset[str] = frozenset()
     messages: Mapping[str, MessageKind] = {
-        TEST: MessageKind(Body[TestData], "Somebody asked for it; nothing happened.")
+        TRANSACTION: MessageKind(Body[Transaction], "A transaction was made, and each time its status changes."),
+        FIAT_DEPOSIT: MessageKind(Body[FiatDeposit], "Fiat arrives, and each time its status or refund changes."),
+        CHECKOUT_SESSION: MessageKind(
+            Body[CheckoutSession], "A checkout was opened, and each time its status changes."
+        ),
+        TEST: MessageKind(Body[TestData], "Somebody asked for it; nothing happened."),
     }
     sent_headers: tuple[SentHeader, ...] = (
         SentHeader(SIGNATURE, "Base64 of the signature in DER over the body."),
@@ -84,7 +116,8 @@ class RampCallbacks:
 
     def told(self, occurrence: Occurrence) -> Told | None:
         """Say an occurrence in the dialect's words; None for what is not in its table."""
-        row = _TELLS.get(occurrence.type.name)
+        side = None if occurrence.order is None else occurrence.order.side
+        row = _TELLS.get(occurrence.type.name) or _TELLS_OF_SIDE.get((occurrence.type.name, side))
         if row is None:
             return None
         event_type, data_of = row
@@ -92,7 +125,7 @@ class RampCallbacks:
             EventType=event_type,
             EventVersion=occurrence.subject_version,
             Occurred=_date_time(occurrence.happened_at),
-            UserID=str(occurrence.tenant_id),
+            UserID=occurrence.tenant_name or str(occurrence.tenant_id),
             Data=data_of(occurrence),
         )
         return Told(event_type=event_type, body=encode(body))
@@ -143,5 +176,68 @@ def _test_data(occurrence: Occurrence) -> TestData:
     return TestData(ID=occurrence.id, Message=(occurrence.detail or {}).get("message", ""))
 
 
-#: What is told, by the name in the catalogue of events: the type on the wire, and what makes its `Data`.
-_TELLS: Final[Mapping[str, tuple[str, Callable[[Occurrence], Any]]]] = {WEBHOOK_TEST.name: (TEST, _test_data)}
+def _transaction_data(occurrence: Occurrence) -> Transaction:
+    """Return the transaction as its own route showed it right after (ramp contract 6)."""
+    order, facts = occurrence.order, occurrence.payout
+    if order is None or facts is None:
+        raise AssertionError(f"{occurrence.id} is not about a payout")
+    known = Facts(
+        order=order,
+        payment=facts.payment,
+        method=facts.method,
+        party_external_id=facts.party_external_id,
+        reference=facts.reference,
+    )
+    return transaction_of(known, facts.scales, ENVIRONMENTS[facts.lane_kind])
+
+
+def _outside_data(occurrence: Occurrence) -> Transaction:
+    """Return what arrived on a chain, or leaves for one, as its own route showed it right after."""
+    order, facts = occurrence.order, occurrence.outside
+    if order is None or facts is None:
+        raise AssertionError(f"{occurrence.id} is about nothing that arrives or leaves")
+    known = Facts(order=order, deposit=facts.deposit, sending=facts.sending, party_external_id=facts.party_external_id)
+    return transaction_of(known, facts.scales, ENVIRONMENTS[facts.lane_kind])
+
+
+def _fiat_deposit_data(occurrence: Occurrence) -> FiatDeposit:
+    order, facts = occurrence.order, occurrence.outside
+    if order is None or facts is None or facts.deposit is None or facts.bank is None:
+        raise AssertionError(f"{occurrence.id} is not about a deposit at a bank")
+    return fiat_deposit_of(order, facts.deposit, facts.bank, facts.party_external_id, facts.scales)
+
+
+def _checkout_data(occurrence: Occurrence) -> CheckoutSession:
+    """Return the checkout as it was answered to who opened it, or repeats that, right after."""
+    order, facts = occurrence.order, occurrence.checkout
+    if order is None or facts is None:
+        raise AssertionError(f"{occurrence.id} is not about a checkout")
+    customer_id = facts.party_external_id or ""
+    return session_of(order, facts.checkout, customer_id, facts.scales, ENVIRONMENTS[facts.lane_kind])
+
+
+#: That a checkout is confirmed changes no status.
+_OF_CHECKOUTS: Final = (CHECKOUT_OPENED, CHECKOUT_SETTLED, CHECKOUT_FAILED, CHECKOUT_CANCELLED, CHECKOUT_EXPIRED)
+
+#: What is told, by the name in the catalogue of events: the type on the wire, and what makes its `Data`. That a payout
+#: is held, released, put into a file or being cancelled changes no status, so nothing is told of it (contract 4).
+_TELLS: Final[Mapping[str, tuple[str, Callable[[Occurrence], Any]]]] = {
+    WEBHOOK_TEST.name: (TEST, _test_data),
+    **{kind.name: (CHECKOUT_SESSION, _checkout_data) for kind in _OF_CHECKOUTS},
+    PAYOUT_SUBMITTED.name: (TRANSACTION, _transaction_data),
+    PAYOUT_SETTLED.name: (TRANSACTION, _transaction_data),
+    PAYOUT_FAILED.name: (TRANSACTION, _transaction_data),
+    CHAIN_PAYOUT_SUBMITTED.name: (TRANSACTION, _outside_data),
+    CHAIN_PAYOUT_SETTLED.name: (TRANSACTION, _outside_data),
+    CHAIN_PAYOUT_FAILED.name: (TRANSACTION, _outside_data),
+}
+
+#: The same where it depends on the side: of deposits, those at banks are told apart. That a deposit on a chain was
+#: given back changes no status.
+_TELLS_OF_SIDE: Final[Mapping[tuple[str, str | None], tuple[str, Callable[[Occurrence], Any]]]] = {
+    **{(kind.name, ASSET): (TRANSACTION, _outside_data) for kind in (DEPOSIT_ARRIVED, DEPOSIT_SETTLED, DEPOSIT_FAILED)},
+    **{
+        (kind.name, FIAT): (FIAT_DEPOSIT, _fiat_deposit_data)
+        for kind in (DEPOSIT_ARRIVED, DEPOSIT_SETTLED, DEPOSIT_FAILED, DEPOSIT_REFUNDED)
+    },
+}

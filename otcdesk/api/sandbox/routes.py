@@ -5,16 +5,18 @@ from typing import Any
 from otcdesk.actions.publish_price import SwitchFeed
 from otcdesk.api.dialect import Call, Dialect, Reply, Route
 from otcdesk.api.http import Request
-from otcdesk.api.sandbox import shapes
+from otcdesk.api.sandbox import deposit_routes, shapes
 from otcdesk.api.sandbox.errors import REPLIES
 from otcdesk.api.wire import error_body
 from otcdesk.credentials import OPERATOR_SCOPE
 from otcdesk.desk import Caller
 from otcdesk.domain.lanes import LaneClock
 from otcdesk.domain.parties import DESK_ID
+from otcdesk.domain.payouts import return_id
 from otcdesk.domain.pricing import Price
 from otcdesk.domain.world import parse_world
 from otcdesk.errors import Code, Refusal
+from otcdesk.rails.payout_work import PayoutWork
 from otcdesk.world_loading import SANDBOX, shipped_world
 
 _NOBODY = Caller(lane=0, owner_id=DESK_ID, name="anyone", kind="none", scopes=frozenset())
@@ -106,6 +108,39 @@ async def run_workers(call: Call) -> Any:
     return {"done": True}
 
 
+async def end_payout(call: Call) -> Any:
+    """Tell the simulated payout provider how a payout ends, and book it at once."""
+    payouts, lane = call.services.payouts, call.caller.lane
+    found = await payouts.payout(lane, call.path_id("id", Code.ORDER_NOT_FOUND))
+    payout = shapes.checked_payout(found)
+    await _ENDS[call.body.outcome](call, payout)
+    order = await call.desk.order(lane, payout.order_id)
+    assert order is not None, "orders stay"
+    returned = await call.desk.order(lane, return_id(payout.order_id))
+    return shapes.payout_answer(order, returned)
+
+
+async def _decide(call: Call, payout: PayoutWork) -> None:
+    outcome = shapes.outcome_of(call.body)
+    word = await call.services.simulated_payouts.end(
+        payout.instruction, outcome, call.body.reason or "", also_unheard=payout.state in shapes.ASKED_FOR
+    )
+    if word is None or word.outcome != outcome:
+        raise Refusal(Code.INVALID_STATE, shapes.DECIDED_OTHERWISE if word else shapes.NEVER_ASKED)
+    await call.services.payouts.record(payout, word.outcome, word.detail)
+
+
+async def _send_back(call: Call, payout: PayoutWork) -> None:
+    units = shapes.returned_units(call.body, payout)
+    sent_back = call.services.simulated_payouts.send_back
+    if not await sent_back(payout.lane, payout.reference, units, call.body.reason or ""):
+        raise Refusal(Code.INVALID_STATE, shapes.CANNOT_RETURN)
+    await call.services.payouts.book_returns(payout.lane)
+
+
+_ENDS = {"settled": _decide, "failed": _decide, "returned": _send_back}
+
+
 async def _clock(call: Call) -> LaneClock:
     return await call.desk.reads.row("lanes", "clock", LaneClock, call.caller.lane) or LaneClock()
 
@@ -152,6 +187,17 @@ ROUTES = (
         "Say how debits settle",
         shapes.DebitSettlementRequest,
     ),
+    _steering(
+        "POST",
+        "/payouts/{id}",
+        end_payout,
+        "Tell the simulated provider how a payout ends",
+        shapes.PayoutRequest,
+        Code.ORDER_NOT_FOUND,
+        Code.INVALID_STATE,
+        Code.RETURN_EXCEEDS_PAYOUT,
+    ),
+    *deposit_routes.ROUTES,
     _steering("POST", "/work", run_workers, "Run the workers once, now"),
 )
 

@@ -8,14 +8,25 @@ from msgspec import Meta
 
 from otcdesk.actions.publish_price import PublishPrice
 from otcdesk.actions.steer_sandbox import SetClock, SetDebitSettlement, SetFault
-from otcdesk.api.wire import AssetCode
+from otcdesk.api.wire import KEPT_TEXT, AssetCode
 from otcdesk.clock import iso_milliseconds, milliseconds_between
+from otcdesk.domain.brokerage import FAILURES
 from otcdesk.domain.lanes import FaultMode, LaneClock
+from otcdesk.domain.orders import Order
+from otcdesk.domain.payouts import CANCELLING, PAYOUT_RAIL, PENDING, SETTLED
 from otcdesk.errors import Code, Refusal
-from otcdesk.money import parse_rate
+from otcdesk.money import parse_rate, parse_units
+from otcdesk.rails.payout_work import PayoutWork
 from otcdesk.rails.simulated.custody import CHAIN, FIAT
 from otcdesk.rails.simulated.venue import VENUE
 from otcdesk.world_loading import LoadedWorld
+
+#: A payout that waits for its provider, which may be told of it before it is asked.
+ASKED_FOR = frozenset({PENDING, CANCELLING})
+
+DECIDED_OTHERWISE = "The provider has said before how this payout ends, and otherwise."
+NEVER_ASKED = "The provider was not asked for this payout."
+CANNOT_RETURN = "The provider has not made this payout, or it has come back already."
 
 DelayMs = Annotated[int, Meta(ge=0, le=600_000)]
 #: Business time may be moved this far from the machine's, both ways.
@@ -54,16 +65,25 @@ class FaultRequest(msgspec.Struct, kw_only=True):
     """How a part of the outside behaves from now on; `price` knows only up and unavailable.
 
     `percent` of all requests meet this, the others find the rail as it should be; a request that is repeated meets the
-    same again. For `venue` only: `reason`, why it refuses, and `priceBps`, how far its price is from the market's, in
-    ten-thousandths.
+    same again. `reason`: why the venue refuses, one of the contract's words, or why the payout provider does, in any.
+    For `venue` only: `priceBps`, how far its price is from the market's, in ten-thousandths. For `payout` only: the
+    mode `pending`, in which it takes payouts and is told how each ends. Its delay is of the world's own time.
     """
 
-    rail: Literal["balance", "chain", "fiat", "price", "tax", "venue"]
+    rail: Literal["balance", "chain", "fiat", "payout", "price", "tax", "venue"]
     mode: FaultMode = "up"
     delayMs: DelayMs = 0  # noqa: N815
     percent: Annotated[int, Meta(ge=0, le=100)] = 100
-    reason: Literal["trading_disabled", "not_covered", "venue_refused"] | None = None
+    reason: Annotated[str, Meta(min_length=1, max_length=200, pattern=KEPT_TEXT)] | None = None
     priceBps: Annotated[int, Meta(gt=-10_000, le=100_000)] = 0  # noqa: N815
+
+
+class PayoutRequest(msgspec.Struct, kw_only=True):
+    """How a payout ends, and why; of one that comes back, how much of its fiat, all of it unless told."""
+
+    outcome: Literal["settled", "failed", "returned"]
+    reason: Annotated[str, Meta(min_length=1, max_length=500, pattern=KEPT_TEXT)] | None = None
+    fiatAmount: Annotated[str, Meta(max_length=64)] | None = None  # noqa: N815
 
 
 class DebitSettlementRequest(msgspec.Struct, kw_only=True):
@@ -119,10 +139,14 @@ def price_command(body: PriceRequest) -> PublishPrice:
 
 def fault_command(body: FaultRequest) -> SetFault:
     """Return the command that sets a rail's behaviour."""
-    if body.mode == "refuse" and body.rail not in {CHAIN, FIAT, VENUE}:
-        raise Refusal(Code.REQUEST_INVALID, "Only transfers and executions can be refused.")
-    if body.rail != VENUE and (body.reason is not None or body.priceBps):
-        raise Refusal(Code.REQUEST_INVALID, "Only the venue has a reason and a price.")
+    if body.mode == "refuse" and body.rail not in {CHAIN, FIAT, VENUE, PAYOUT_RAIL}:
+        raise Refusal(Code.REQUEST_INVALID, "Only transfers, executions and payouts can be refused.")
+    if body.mode == "pending" and body.rail != PAYOUT_RAIL:
+        raise Refusal(Code.REQUEST_INVALID, "Only payouts can stay pending.")
+    if body.rail == VENUE and body.reason is not None and body.reason not in FAILURES:
+        raise Refusal(Code.REQUEST_INVALID, f"The venue's reason must be one of {', '.join(FAILURES)}.")
+    if (body.rail not in {VENUE, PAYOUT_RAIL} and body.reason is not None) or (body.rail != VENUE and body.priceBps):
+        raise Refusal(Code.REQUEST_INVALID, "Only the venue and payouts have a reason, and only the venue a price.")
     return SetFault(
         rail=body.rail,
         mode=body.mode,
@@ -131,6 +155,48 @@ def fault_command(body: FaultRequest) -> SetFault:
         percent=body.percent,
         price_bps=body.priceBps,
     )
+
+
+def checked_payout(found: PayoutWork | None) -> PayoutWork:
+    """Return a payout that the simulated provider makes; refuses ORDER_NOT_FOUND, INVALID_STATE."""
+    if found is None:
+        raise Refusal(Code.ORDER_NOT_FOUND)
+    if found.rail != PAYOUT_RAIL:
+        raise Refusal(Code.INVALID_STATE, "The payouts of this channel are not made by the provider.")
+    return found
+
+
+def outcome_of(body: PayoutRequest) -> Literal["done", "refused"]:
+    """Return the provider's word for how a payout ends."""
+    return "done" if body.outcome == "settled" else "refused"
+
+
+def returned_units(body: PayoutRequest, payout: PayoutWork) -> int:
+    """Return how much of a settled payout comes back, all of it unless the body says less.
+
+    Refuses INVALID_STATE for one that is not settled, REQUEST_INVALID, RETURN_EXCEEDS_PAYOUT.
+    """
+    if payout.state != SETTLED:
+        raise Refusal(Code.INVALID_STATE, "Only a settled payout can come back.")
+    if body.fiatAmount is None:
+        return payout.amount.units
+    units = parse_units(body.fiatAmount, payout.amount.asset.scale)
+    if not units:
+        raise Refusal(Code.REQUEST_INVALID, "The fiatAmount must be a positive decimal of the payout's fiat.")
+    if units > payout.amount.units:
+        raise Refusal(Code.RETURN_EXCEEDS_PAYOUT)
+    return units
+
+
+def payout_answer(order: Order, returned: Order | None) -> dict[str, Any]:
+    """Render where a payout stands, and the order by which it came back."""
+    return {
+        "id": str(order.id),
+        "state": order.state,
+        "version": order.version,
+        "reason": order.reason,
+        "returnId": None if returned is None else str(returned.id),
+    }
 
 
 def fault_answer(body: FaultRequest) -> dict[str, Any]:
@@ -169,6 +235,7 @@ def world_answer(world_id: str, loaded: LoadedWorld, urls: dict[str, str]) -> di
             name: {"clientId": made.client_id, "clientSecret": made.client_secret}
             for name, made in loaded.clients.items()
         },
+        "requestKeys": loaded.request_keys,
         "tenants": loaded.tenants,
         "accounts": loaded.accounts,
         "users": loaded.parties,

@@ -6,11 +6,9 @@ So it has a memory of its own, a table that nobody else reads or writes, and rem
 key decides between two who ask at once. An answer that is lost (`unknown`) was remembered all the same; a request
 that did not reach the venue (`unavailable`) left nothing there.
 
-Instructions that come together are taken together, in one statement: a venue that were slower than the desk would be
-measured in its place.
+Instructions that come together are taken together, in one statement (`together.py`).
 """
 
-import asyncio
 import hashlib
 from decimal import Decimal
 from typing import NamedTuple
@@ -20,8 +18,9 @@ import msgspec
 from otcdesk.domain.brokerage import FAILURES, VENUE_REFUSED
 from otcdesk.domain.lanes import Fault
 from otcdesk.money import NEAREST, PRICE_DECIMALS, counted, with_margin
-from otcdesk.rails.protocols import Fill, Instruction, RailUnknown
+from otcdesk.rails.protocols import Fill, Instruction
 from otcdesk.rails.simulated.faults import check_answered, check_reached, met, take_time
+from otcdesk.rails.simulated.together import Together
 from otcdesk.storage.database import Reads
 
 # The name by which a sandbox steers it, and the one that it goes by itself.
@@ -60,19 +59,14 @@ class SimulatedVenue:
 
     def __init__(self, reads: Reads) -> None:
         self.reads = reads
-        self._asked: list[tuple[Instruction, asyncio.Future[_Heard]]] = []
-        self._taking: asyncio.Task[None] | None = None
+        self._together = Together(NAME, self._take)
 
     async def execute(self, instruction: Instruction) -> Fill:
         """Trade at the market's rate with what the fault puts on it, or refuse for the fault's reason.
 
         The fault's delay is counted from when the venue was first asked: who asks again later waits for the rest.
         """
-        heard: asyncio.Future[_Heard] = asyncio.get_running_loop().create_future()
-        self._asked.append((instruction, heard))
-        if self._taking is None:
-            self._taking = asyncio.create_task(self._take_all(), name=NAME)
-        fault, taken = await heard
+        fault, taken = await self._together.ask(instruction)
         await take_time(fault, taken.milliseconds if taken else 0)
         check_reached(fault)
         check_answered(fault)
@@ -80,24 +74,7 @@ class SimulatedVenue:
         number = hashlib.sha256(f"{NAME}:{taken.reference}".encode()).hexdigest()[:16]
         return Fill(done=taken.price is not None, price=taken.price, reason=taken.reason, venue=NAME, detail=number)
 
-    async def _take_all(self) -> None:
-        """Take everything that was asked in this turn of the loop, and what comes while it is taken."""
-        while self._asked:
-            asked, self._asked = self._asked, []
-            try:
-                heard = await self._take([instruction for instruction, _ in asked])
-            except Exception as error:  # noqa: BLE001  (its memory is out of reach: it may have been written)
-                heard = [RailUnknown(f"the {NAME} lost its memory: {type(error).__name__}")] * len(asked)
-            for (_, future), one in zip(asked, heard, strict=True):
-                if future.done():
-                    continue  # whoever asked has not waited for it
-                if isinstance(one, RailUnknown):
-                    future.set_exception(one)
-                else:
-                    future.set_result(one)
-        self._taking = None
-
-    async def _take(self, instructions: list[Instruction]) -> list[_Heard | RailUnknown]:
+    async def _take(self, instructions: list[Instruction]) -> list[_Heard]:
         lanes = list({instruction.lane for instruction in instructions})
         faults = {row.lane: row.fault for row in await self.reads.rows("simulated", "faults", _LaneFault, lanes, VENUE)}
         behaviour = [met(faults.get(one.lane), VENUE, one.reference) for one in instructions]

@@ -42,17 +42,17 @@ returning 1
 update {name} as t
 set seq = found.next_seq, {assignments}
 from (
-    select fence.seq as next_seq, kept.place, r.*
+    select fence.seq as next_seq, kept.found_at, r.*
     from fence
     cross join json_populate_recordset(null::{name}, ${parameter}::json) as r
     cross join lateral (
-        select kept.ctid as place from {name} as kept
+        select kept.ctid as found_at from {name} as kept
         where kept.lane = fence.lane and {key_matches} and kept.seq = r.seq
         offset 0
     ) as kept
     offset 0
 ) as found
-where t.ctid = found.place
+where t.ctid = found.found_at
 returning 1
 
 -- name: take_turn

@@ -6,8 +6,9 @@ where c.secret_hash = $1 and l.closed_at is null
 
 -- name: create
 insert into credentials
-    (id, lane, kind, owner_id, name, secret_hash, shown_prefix, scopes, source_ips, created_at, expires_at)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+    (id, lane, kind, owner_id, name, secret_hash, shown_prefix, scopes, source_ips, created_at, expires_at,
+        public_key)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 
 -- name: of_lane
 -- The credentials of a lane, newest first; never their secrets.
@@ -29,3 +30,23 @@ returning id
 select row_to_json(c) from credentials as c
 join lanes as l on l.lane = c.lane
 where c.id = $1 and c.kind = 'client' and c.revoked_at is null and l.closed_at is null
+
+-- name: request_key
+-- The request key with this secret, and the kind of its lane.
+select json_build_object('credential', c, 'lane_kind', l.kind) from credentials as c
+join lanes as l on l.lane = c.lane
+where c.secret_hash = $1 and c.kind = 'request_key' and l.closed_at is null
+
+-- name: live_request_key
+-- A request key of a lane by its id or the beginning that is shown, unless it has ended or is about to.
+select json_build_object('credential', c, 'lane_kind', l.kind) from credentials as c
+join lanes as l on l.lane = c.lane
+where c.lane = $1 and c.kind = 'request_key' and (c.id::text = $2 or c.shown_prefix = $2)
+    and c.revoked_at is null and (c.expires_at is null or c.expires_at > $3)
+
+-- name: expire
+-- Let a credential end at a time, unless it ends before.
+update credentials set expires_at = least(expires_at, $2) where id = $1 returning id
+
+-- name: lane_kind
+select kind from lanes where lane = $1

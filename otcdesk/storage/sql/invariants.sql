@@ -77,7 +77,7 @@ select o.lane, 'orders' as what, o.id::text as key, 'is ' || o.state || ', but h
 from holds as h
 join orders as o on o.lane = h.lane and o.id = h.order_id
 where h.state = 'open' and ($1::integer is null or h.lane = $1)
-    and o.state in ('completed', 'cancelled', 'rejected', 'failed', 'expired', 'finished', 'settled')
+    and o.state in ('completed', 'cancelled', 'rejected', 'failed', 'expired', 'finished', 'settled', 'refunded')
 
 -- name: waiting_order_has_open_holds
 -- An order waits for a rail in exactly the states that say so, under a reference, with the open holds of that state.
@@ -473,6 +473,23 @@ from (
 ) as k
 left join orders as o on o.lane = k.lane and o.id::text = k.order_id and o.tenant_id = k.owner_id and o.product = 'payout'
 where o.id is null or k.keys > 1
+
+-- name: adjustment_key_has_its_order
+-- The order in the answer of an adjustment's key is an adjustment, and in no other key's answer.
+select k.lane, 'idempotency_keys' as what, k.owner_id || '/adjust_payout/' || k.idempotency_key as key,
+    'is one of ' || k.keys || ' done keys of order ' || k.order_id
+    || case when p.order_id is null then ', which is no adjustment' else '' end as detail
+from (
+    select a.lane, a.owner_id, a.idempotency_key, a.order_id, count(*) over (partition by a.lane, a.order_id) as keys
+    from (
+        select lane, owner_id, idempotency_key,
+            split_part(split_part(answer, '"order_id":"', 2), '"', 1) collate "C" as order_id
+        from idempotency_keys
+        where scope = 'adjust_payout' and outcome = 'done' and ($1::integer is null or lane = $1)
+    ) as a
+) as k
+left join payments as p on p.lane = k.lane and p.order_id::text = k.order_id and p.kind = 'adjustment'
+where p.order_id is null or k.keys > 1
 
 -- name: settled_payout_is_booked_once
 -- A payout is booked exactly once if it is settled, and never otherwise; so is what came back, or was corrected.

@@ -62,6 +62,115 @@ select json_build_object(
     ), '[]')
 )
 
+-- name: claim_chain_payouts
+-- Claim what waits to be sent to an address, as `claim_wave` claims what waits for a venue, and say what each is about.
+with waiting as materialized (
+    select o.lane, o.id, o.rail_reference as item, o.source_account_id, o.source_asset, o.source_units
+    from orders as o
+    join lanes as l on l.lane = o.lane and l.closed_at is null
+    left join leases as s on s.lane = o.lane and s.item = o.rail_reference
+    where o.waits_for = $1 and ($7::integer is null or o.lane = $7)
+        and (s.held_until is null or s.held_until < $3 or ($6 and s.holder = ''))
+    order by s.held_until nulls first, o.updated_at
+    limit $5
+),
+claimed as (
+    insert into leases as l (lane, item, holder, held_until, attempts)
+    select w.lane, w.item, $2, $4, 1
+    from (select set_config('synchronous_commit', 'off', true)) as hurried, waiting as w
+    order by w.lane, w.item
+    on conflict (lane, item) do update
+    set holder = excluded.holder, held_until = excluded.held_until, attempts = l.attempts + 1
+    where l.held_until < $3 or ($6 and l.holder = '')
+    returning l.lane, l.item
+)
+select json_build_object(
+    'claimed', coalesce((select json_agg(json_build_array(c.lane, c.item)) from claimed as c), '[]'),
+    'waiting', coalesce((
+        select json_agg(json_build_object(
+            'lane', w.lane,
+            'order_id', w.id,
+            'reference', w.item,
+            'source', row_to_json(a),
+            'asset', json_build_object('code', s.code, 'scale', s.scale),
+            'units', w.source_units,
+            'network', c.network,
+            'address', c.address
+        ))
+        from waiting as w
+        join chain_payouts as c on c.lane = w.lane and c.order_id = w.id
+        join accounts as a on a.lane = w.lane and a.id = w.source_account_id
+        join assets as s on s.lane = w.lane and s.code = w.source_asset
+    ), '[]')
+)
+
+-- name: claim_payouts
+-- Claim payouts that wait for rail $1, as `claim_wave` claims what waits for a venue, and say what each is about. Who is
+-- paid is what was prepared.
+with waiting as materialized (
+    select o.lane, o.id, o.rail_reference as item, o.state
+    from orders as o
+    join lanes as l on l.lane = o.lane and l.closed_at is null
+    left join leases as s on s.lane = o.lane and s.item = o.rail_reference
+    where o.waits_for = $1 and ($7::integer is null or o.lane = $7)
+        and (s.held_until is null or s.held_until < $3 or ($6 and s.holder = ''))
+    order by s.held_until nulls first, o.updated_at
+    limit $5
+),
+claimed as (
+    insert into leases as l (lane, item, holder, held_until, attempts)
+    select w.lane, w.item, $2, $4, 1
+    from (select set_config('synchronous_commit', 'off', true)) as hurried, waiting as w
+    order by w.lane, w.item
+    on conflict (lane, item) do update
+    set holder = excluded.holder, held_until = excluded.held_until, attempts = l.attempts + 1
+    where l.held_until < $3 or ($6 and l.holder = '')
+    returning l.lane, l.item
+)
+select json_build_object(
+    'claimed', coalesce((select json_agg(json_build_array(c.lane, c.item)) from claimed as c), '[]'),
+    'waiting', coalesce((
+        select json_agg(json_build_object(
+            'lane', w.lane,
+            'order_id', w.id,
+            'reference', w.item,
+            'state', w.state,
+            'channel_type', c.type,
+            'country', c.country,
+            'rail', c.rail,
+            'amount', json_build_object('units', p.fiat_units, 'asset', json_build_object('code', a.code, 'scale', a.scale)),
+            'details', r.details,
+            'external_id', p.external_id
+        ))
+        from waiting as w
+        join payments as p on p.lane = w.lane and p.order_id = w.id
+        join channels as c on c.lane = p.lane and c.id = p.channel_id
+        join prepared_payouts as r on r.lane = p.lane and r.id = p.prepared_id
+        join assets as a on a.lane = p.lane and a.code = p.fiat
+    ), '[]')
+)
+
+-- name: payout
+-- What one payout is about, as `claim_payouts` says it, whether it waits or not and whoever works on it.
+select json_build_object(
+    'lane', o.lane,
+    'order_id', o.id,
+    'reference', coalesce(o.rail_reference, $3),
+    'state', o.state,
+    'channel_type', c.type,
+    'country', c.country,
+    'rail', c.rail,
+    'amount', json_build_object('units', p.fiat_units, 'asset', json_build_object('code', a.code, 'scale', a.scale)),
+    'details', r.details,
+    'external_id', p.external_id
+)
+from orders as o
+join payments as p on p.lane = o.lane and p.order_id = o.id
+join channels as c on c.lane = p.lane and c.id = p.channel_id
+join prepared_payouts as r on r.lane = p.lane and r.id = p.prepared_id
+join assets as a on a.lane = p.lane and a.code = p.fiat
+where o.lane = $1 and o.id = $2 and o.product = 'payout' and o.side = 'sell'
+
 -- name: give_back_wave
 -- End claims whose outcomes are recorded.
 delete from leases as l
@@ -69,9 +178,10 @@ using (select set_config('synchronous_commit', 'off', true)) as hurried, unnest(
 where l.lane = w.lane and l.item = w.item and l.holder = $3
 
 -- name: rest_wave
--- Let items rest until another attempt: nobody holds them meanwhile.
+-- Let items rest until another attempt: nobody holds them meanwhile. They rest for $5 milliseconds after $4, and for as
+-- much longer with each attempt, up to $6 times as long.
 update leases as l
-set holder = '', held_until = $4
+set holder = '', held_until = $4::timestamptz + make_interval(secs => $5::bigint * least(l.attempts, $6::bigint) / 1000.0)
 from unnest($1::integer[], $2::text[]) as w (lane, item)
 where l.lane = w.lane and l.item = w.item and l.holder = $3
 

@@ -71,6 +71,14 @@ select row_to_json(h) from holds as h where h.lane = $1 and h.order_id = $2 orde
 -- The trade that an order left.
 select row_to_json(t) from trades as t where t.lane = $1 and t.order_id = $2
 
+-- name: payments
+-- What some orders of payouts are about.
+select row_to_json(p) from payments as p where p.lane = $1 and p.order_id = any($2)
+
+-- name: channels
+-- The channels of a lane.
+select row_to_json(c) from channels as c where c.lane = $1 order by c.country, c.type, c.id
+
 -- name: due
 -- Orders of open lanes that the clock has moved and nobody recorded, at most so many of each lane. $3: states that expire,
 -- and are recorded $4 milliseconds later, because what came in time may wait to be decided; not where time stands still.

@@ -49,11 +49,17 @@ select row_to_json(s) from subscriptions as s where s.lane = $1 and s.is_active 
 -- What happened to orders in the batches after $2 up to $3, of some tenants or of all, with what happened before. The
 -- order is asked for as if it were a range, which only the primary key answers in its order: plans are kept, and one from
 -- when the tables were empty would else take any index that has the lane and go through all of it for each event. So is
--- the quote of a brokerage order.
+-- the quote of a brokerage order, and the payment of a payout with whom it names.
 select json_build_object(
     'seq', e.seq,
     'event', e,
     'order', o,
+    'tenant_name', coalesce((
+        select t.name from tenants as t
+        where t.lane = e.lane and t.id >= e.tenant_id and t.id <= e.tenant_id
+        order by t.id
+        limit 1
+    ), ''),
     'before', coalesce((
         select json_agg(json_build_object('name', b.name, 'state', b.state) order by b.order_version)
         from events as b
@@ -79,6 +85,86 @@ select json_build_object(
         from firm_quotes as q
         where q.lane = e.lane and q.order_id >= e.order_id and q.order_id <= e.order_id
         order by q.order_id
+        limit 1
+    ) end,
+    'payout', case when o.product = 'payout' then (
+        select json_build_object(
+            'payment', p,
+            'method', (
+                select row_to_json(m) from payment_methods as m
+                where m.lane = p.lane and m.id >= p.method_id and m.id <= p.method_id
+                order by m.id
+                limit 1
+            ),
+            'party_external_id', (
+                select y.external_id from parties as y
+                where y.lane = p.lane and y.id >= p.party_id and y.id <= p.party_id
+                order by y.id
+                limit 1
+            ),
+            'reference', case when e.name = 'payout.settle' and o.side = 'sell' then e.detail end,
+            'lane_kind', (select l.kind from lanes as l where l.lane = p.lane),
+            'scales', (
+                select json_object_agg(s.code, s.scale) from assets as s
+                where s.lane = p.lane and s.code in (p.asset, p.fiat)
+            )
+        )
+        from payments as p
+        where p.lane = e.lane and p.order_id >= e.order_id and p.order_id <= e.order_id
+        order by p.order_id
+        limit 1
+    ) end,
+    'outside', case when o.product in ('deposit', 'chain_payout') then (
+        select json_build_object(
+            'deposit', d.row,
+            'sending', d.sending,
+            'bank', (
+                select row_to_json(b) from bank_details as b
+                where b.lane = e.lane and b.name >= d.method and b.name <= d.method
+                order by b.name
+                limit 1
+            ),
+            'party_external_id', (
+                select y.external_id from parties as y
+                where y.lane = e.lane and y.id >= d.party_id and y.id <= d.party_id
+                order by y.id
+                limit 1
+            ),
+            'lane_kind', (select l.kind from lanes as l where l.lane = e.lane),
+            'scales', (
+                select json_object_agg(s.code, s.scale) from assets as s
+                where s.lane = e.lane and s.code = o.source_asset
+            )
+        )
+        from (
+            select row_to_json(k) as row, null::json as sending, k.party_id, k.method
+            from deposits as k
+            where k.lane = e.lane and k.order_id >= e.order_id and k.order_id <= e.order_id
+            union all
+            select null::json, row_to_json(k), k.party_id, null::text
+            from chain_payouts as k
+            where k.lane = e.lane and k.order_id >= e.order_id and k.order_id <= e.order_id
+        ) as d
+        limit 1
+    ) end,
+    'checkout', case when o.product = 'checkout' then (
+        select json_build_object(
+            'checkout', k,
+            'party_external_id', (
+                select y.external_id from parties as y
+                where y.lane = k.lane and y.id >= k.party_id and y.id <= k.party_id
+                order by y.id
+                limit 1
+            ),
+            'lane_kind', (select l.kind from lanes as l where l.lane = e.lane),
+            'scales', (
+                select json_object_agg(s.code, s.scale) from assets as s
+                where s.lane = k.lane and s.code in (k.asset, k.fiat)
+            )
+        )
+        from checkouts as k
+        where k.lane = e.lane and k.order_id >= e.order_id and k.order_id <= e.order_id
+        order by k.order_id
         limit 1
     ) end
 )

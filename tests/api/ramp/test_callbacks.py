@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import ecdsa  # type: ignore[import-untyped]
+import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -24,6 +25,7 @@ from tests.support.callbacks import (
     checking,
     flipped,
     fresh,
+    payout_story,
     refusal,
     sending,
     story,
@@ -132,3 +134,30 @@ def test_what_is_wrong_is_said() -> None:
     p256 = CheckingKey(kind=KeyKind.ECDSA_P384, content=checking(fresh(KeyKind.ECDSA_P256)).content)
     for key in (no_key, p256):
         assert refusal(ENVELOPE, message, key) == "The key is not a public key in PEM of the kind ecdsa-p384."
+
+
+def test_a_payout_is_told_as_a_transaction_when_its_status_changes() -> None:
+    pending, settled = map(ENVELOPE.told, payout_story())
+    failed = ENVELOPE.told(payout_story("account closed")[1])
+    assert pending is not None
+    assert settled is not None
+    assert failed is not None
+    assert {told.event_type for told in (pending, settled, failed)} == {"Transaction"}
+    first, second, third = (json.loads(told.body) for told in (pending, settled, failed))
+    assert [body["Data"]["Status"] for body in (first, second, third)] == ["Pending", "Settled", "Failed"]
+    assert first["UserID"] == "user-b1"
+    assert first["EventVersion"] < second["EventVersion"]
+    assert first["Data"]["Amount"] == "110.326087"
+    assert first["Data"]["CryptoCurrency"] == "USDC_TEST"
+    assert first["Data"]["CustomerID"] == "cust-001"
+    assert "PaymentSystemID" not in first["Data"]["FiatPayment"]
+    assert second["Data"]["FiatPayment"]["PaymentSystemID"] == "rail-1"
+    assert "account closed" not in failed.body.decode(), "why is the desk's own affair"
+
+
+def test_that_somebody_looks_into_a_payout_is_told_to_no_tenant() -> None:
+    told = payout_story()[0]
+    for name in ("held", "released", "filed", "cancelling"):
+        kind = CATALOGUE[f"payout.{name}"]
+        assert not kind.for_tenants
+        assert ENVELOPE.told(msgspec.structs.replace(told, type=kind)) is None

@@ -8,6 +8,7 @@ import pytest
 from otcdesk.actions.steer_sandbox import SetFault
 from otcdesk.api.sandbox.shapes import FaultRequest, fault_answer, fault_command, price_is_up
 from otcdesk.domain.brokerage import FAILURES
+from otcdesk.domain.payouts import PAYOUT_RAIL
 from otcdesk.errors import Code, Refusal
 from otcdesk.rails.simulated.custody import RAILS
 from otcdesk.rails.simulated.tax import TAX
@@ -20,9 +21,10 @@ def asked(**body: Any) -> FaultRequest:
 
 def test_every_simulated_rail_and_every_reason_can_be_asked_for() -> None:
     hints = get_type_hints(FaultRequest)
-    assert set(get_args(hints["rail"])) == {*RAILS, VENUE, TAX, "price"}
-    (reasons, _) = get_args(hints["reason"])
-    assert set(get_args(reasons)) == set(FAILURES)
+    assert set(get_args(hints["rail"])) == {*RAILS, VENUE, TAX, PAYOUT_RAIL, "price"}
+    for reason in FAILURES:
+        assert fault_command(asked(rail=VENUE, mode="refuse", reason=reason)).reason == reason
+    assert fault_command(asked(rail=PAYOUT_RAIL, mode="refuse", reason="account closed")).reason == "account closed"
 
 
 def test_a_fault_of_the_venue_says_everything() -> None:
@@ -53,6 +55,10 @@ def test_what_is_not_asked_for_has_a_value_all_the_same() -> None:
         {"rail": "balance", "mode": "refuse"},
         {"rail": "chain", "mode": "refuse", "reason": "not_covered"},
         {"rail": "tax", "priceBps": 1},
+        {"rail": "payout", "priceBps": 1},
+        {"rail": "venue", "mode": "refuse", "reason": "because"},
+        {"rail": "chain", "mode": "pending"},
+        {"rail": "venue", "mode": "pending"},
     ],
 )
 def test_what_a_rail_cannot_do_is_refused(body: dict[str, Any]) -> None:
@@ -74,7 +80,6 @@ def test_prices_are_up_or_not(more: dict[str, Any]) -> None:
     [
         {"rail": "venue", "percent": 101},
         {"rail": "venue", "percent": -1},
-        {"rail": "venue", "reason": "because"},
         {"rail": "venue", "priceBps": -10_000},
         {"rail": "weather"},
     ],

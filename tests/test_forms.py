@@ -1,0 +1,206 @@
+"""Forms: schemas that can be run, values that satisfy them, and hostile ones of both."""
+
+import contextlib
+import time
+from importlib.resources import files
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from otcdesk.domain.world import parse_world
+from otcdesk.errors import Code, Refusal
+from otcdesk.forms import (
+    FORM_BYTES_MAX,
+    FORM_DEPTH_MAX,
+    check_form,
+    check_schema,
+    compiled,
+    merged,
+    missing_part,
+    mistakes_of,
+    read_form,
+    schema_of,
+)
+from otcdesk.world_loading import WorldLoader, shipped_world
+
+
+def text_of(**schema: Any) -> str:
+    return msgspec.json.encode(schema).decode()
+
+
+BANK = text_of(
+    type="object",
+    required=["AccountHolder", "BankDetails"],
+    properties={
+        "AccountHolder": {"type": "string", "minLength": 1, "maxLength": 5},
+        "BankDetails": {
+            "type": "object",
+            "required": ["AccountNumber"],
+            "properties": {"AccountNumber": {"type": "string", "pattern": "^[0-9]{4}$"}},
+        },
+    },
+)
+GOOD = {"AccountHolder": "Ada", "BankDetails": {"AccountNumber": "1234"}}
+
+
+def test_a_good_form() -> None:
+    check_form(BANK, GOOD)
+    check_form(BANK, {**GOOD, "more": [1, 2]})
+
+
+@pytest.mark.parametrize(
+    "form, fields",
+    [
+        ({}, {"Form.AccountHolder", "Form.BankDetails"}),
+        ({**GOOD, "BankDetails": {}}, {"Form.BankDetails.AccountNumber"}),
+        ({**GOOD, "BankDetails": {"AccountNumber": "12345"}}, {"Form.BankDetails.AccountNumber"}),
+        ({**GOOD, "BankDetails": {"AccountNumber": 1234}}, {"Form.BankDetails.AccountNumber"}),
+        ({**GOOD, "BankDetails": []}, {"Form.BankDetails"}),
+        ({**GOOD, "AccountHolder": "123456"}, {"Form.AccountHolder"}),
+    ],
+)
+def test_each_mistake_is_told_by_its_path(form: dict[str, Any], fields: set[str]) -> None:
+    with pytest.raises(Refusal) as caught:
+        check_form(BANK, form)
+    assert caught.value.code is Code.REQUEST_INVALID
+    assert caught.value.facts["fields"].keys() == fields
+
+
+def test_a_mistake_does_not_repeat_the_value() -> None:
+    found = mistakes_of(BANK, {"AccountHolder": "x", "BankDetails": {"AccountNumber": "SECRET"}})
+    assert "SECRET" not in str(found)
+
+
+def test_mistakes_are_bounded() -> None:
+    schema = text_of(type="object", required=[f"f{number}" for number in range(1_000)])
+    assert len(mistakes_of(schema, {})) == 20
+
+
+def test_patterns_take_time_that_is_linear_in_the_text() -> None:
+    schema = text_of(type="object", properties={"a": {"type": "string", "pattern": "^(a+)+$"}})
+    started = time.process_time()
+    assert mistakes_of(schema, {"a": "a" * 10_000 + "b"})
+    assert time.process_time() - started < 1
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"pattern": "(?=a)b"},
+        {"pattern": "(?<!a)b"},
+        {"properties": {"a": {"pattern": r"(a)\1"}}},
+        {"pattern": "((a{100}){100}){100}"},
+        {"pattern": "("},
+        {"patternProperties": {"(?=a)": {}}},
+        {"$ref": "http://127.0.0.1:1/schema"},
+        {"$ref": "file:///etc/passwd"},
+        {"$ref": "#/definitions/none"},
+        {"type": "nonsense"},
+        {"minLength": -1},
+        {"required": "all"},
+    ],
+)
+def test_schemas_that_cannot_be_run(schema: dict[str, Any]) -> None:
+    with pytest.raises(Refusal) as caught:
+        check_schema(text_of(**schema), "the form of the channel x")
+    assert caught.value.code is Code.DECLARATION_INVALID
+    assert "the form of the channel x" in caught.value.detail
+
+
+@pytest.mark.parametrize("text", ["", "[]", "null", "{", '{"a": ' + '"' + "x" * 70_000 + '"}'])
+def test_texts_that_are_no_schema(text: str) -> None:
+    with pytest.raises(Refusal):
+        check_schema(text, "it")
+
+
+def test_references_inside_of_a_schema_are_followed_even_in_circles() -> None:
+    within = text_of(properties={"a": {"$ref": "#/definitions/n"}}, definitions={"n": {"type": "integer"}})
+    assert mistakes_of(within, {"a": "x"})
+    assert not mistakes_of(text_of(**{"$ref": "#"}), {})
+    tree = text_of(type="object", properties={"child": {"$ref": "#"}})
+    deep: dict[str, Any] = {}
+    for _ in range(FORM_DEPTH_MAX):
+        deep = {"child": deep}
+    assert not mistakes_of(tree, deep)
+
+
+def test_a_schema_is_compiled_once() -> None:
+    assert compiled(BANK) is compiled(str(BANK))
+
+
+@pytest.mark.parametrize("raw", [None, b"", b"null", b"{}"])
+def test_no_form_is_an_empty_one(raw: bytes | None) -> None:
+    assert read_form(raw) == {}
+
+
+@pytest.mark.parametrize("raw", [b"[]", b'"x"', b"1", b"true", b"{", b'{"a":1}}'])
+def test_what_is_no_object(raw: bytes) -> None:
+    with pytest.raises(Refusal):
+        read_form(raw)
+
+
+def test_a_form_is_bounded() -> None:
+    longest = b'{"a":"' + b"x" * (FORM_BYTES_MAX - 8) + b'"}'
+    assert read_form(longest)
+    with pytest.raises(Refusal):
+        read_form(longest + b" ")
+    deepest = b'{"a":' * FORM_DEPTH_MAX + b"1" + b"}" * FORM_DEPTH_MAX
+    assert read_form(deepest)
+    with pytest.raises(Refusal):
+        read_form(b'{"a":' + deepest + b"}")
+    assert read_form(b'{"a":"' + b"[{" * 100 + b'\\"[["}')  # brackets in a text are not deep
+
+
+def test_what_a_payment_method_lacks_of_a_form() -> None:
+    assert missing_part(BANK, GOOD) is None
+    lacking = missing_part(BANK, {"BankDetails": {"AccountNumber": "1234"}})
+    assert lacking is not None
+    assert lacking["required"] == ["AccountHolder"]
+    assert lacking["properties"].keys() == {"AccountHolder"}
+    assert lacking["type"] == "object"
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=8,
+)
+FORMS = st.dictionaries(st.text(max_size=3), JSON, max_size=4)
+
+
+@given(FORMS, FORMS)
+def test_what_is_given_is_put_over_what_is_known(known: dict[str, Any], given: dict[str, Any]) -> None:
+    both = merged(known, given)
+    assert both.keys() == known.keys() | given.keys()
+    assert merged(both, given) == both
+    assert merged({}, given) == given == merged(given, {})
+
+
+@given(st.binary(max_size=64) | JSON.map(msgspec.json.encode))
+def test_any_bytes_are_a_form_or_refused(raw: bytes) -> None:
+    found: Any = None
+    with contextlib.suppress(Refusal):
+        found = read_form(raw)
+    assert found is None or isinstance(found, dict)
+
+
+def test_a_world_with_a_form_that_cannot_be_run_is_refused_when_it_is_loaded() -> None:
+    nothing: Any = None
+    text = (files("otcdesk") / "worlds" / "ramp.toml").read_text(encoding="utf-8")
+    loader = WorldLoader(nothing, nothing, nothing, nothing)
+    assert loader.check(parse_world(text)).payouts
+    with pytest.raises(Refusal) as caught:
+        loader.check(parse_world(text.replace("^[0-9]{4,17}$", "^(?=[0-9])")))
+    assert caught.value.code is Code.DECLARATION_INVALID
+
+
+def test_the_forms_of_shipped_channels_can_be_run() -> None:
+    for name in ("ramp", "demo"):
+        world = shipped_world(name)
+        assert world.payouts is not None
+        for channel in world.payouts.channels:
+            check_schema(channel.form_schema, channel.ref)
+            assert schema_of(channel.form_schema)["$schema"] == "http://json-schema.org/draft-07/schema#"
