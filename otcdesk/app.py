@@ -42,7 +42,7 @@ from otcdesk.api.ramp.callbacks import RampCallbacks
 from otcdesk.api.ramp.checkout_links import CheckoutLinks, links_of
 from otcdesk.api.ramp.hosted import HostedCheckout
 from otcdesk.api.ramp.routes import RampDialect
-from otcdesk.api.ramp.services import LaneAssets, RampServices
+from otcdesk.api.ramp.services import Channels, LaneAssets, RampServices
 from otcdesk.api.ramp.signatures import RequestKeys
 from otcdesk.api.routing import Front, Page
 from otcdesk.api.sandbox.routes import SandboxDialect
@@ -407,7 +407,12 @@ def web_app(program: Program) -> Front:
 
     clients = Clients(program.credentials, program.tokens, settings.credential_cache_ms)
     request_keys = RequestKeys(program.credentials, program.desk.clock, settings)
-    ramp = RampServices(links=program.checkout_links, assets=LaneAssets(program.desk.reads))
+    reads = program.desk.reads
+    ramp = RampServices(
+        links=program.checkout_links,
+        assets=LaneAssets(reads),
+        channels=Channels(reads, settings.credential_cache_ms),
+    )
     operator = served(OperatorDialect)
     of_contracts = {
         ExchangesDialect.name: served(ExchangesDialect),

@@ -3,6 +3,7 @@
 import contextlib
 import time
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -108,6 +109,13 @@ def test_schemas_that_cannot_be_run(schema: dict[str, Any]) -> None:
         check_schema(text_of(**schema), "the form of the channel x")
     assert caught.value.code is Code.DECLARATION_INVALID
     assert "the form of the channel x" in caught.value.detail
+
+
+def test_nothing_outside_of_a_schema_is_fetched(tmp_path: Path) -> None:
+    file = tmp_path / "schema.json"
+    file.write_text('{"type": "object"}', encoding="utf-8")
+    with pytest.raises(Refusal):
+        check_schema(text_of(**{"$ref": file.as_uri()}), "it")
 
 
 @pytest.mark.parametrize("text", ["", "[]", "null", "{", '{"a": ' + '"' + "x" * 70_000 + '"}'])

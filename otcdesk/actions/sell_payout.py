@@ -21,6 +21,7 @@ from otcdesk.actions.payout_checks import (
 )
 from otcdesk.domain.assets import ListedAsset
 from otcdesk.domain.commands import Books, Command, Moment, Reply
+from otcdesk.domain.events import Event
 from otcdesk.domain.ledger import OUTSIDE, Account, desk_account_id
 from otcdesk.domain.noun import Noun
 from otcdesk.domain.orders import SELL, Order
@@ -30,6 +31,7 @@ from otcdesk.domain.payouts import (
     PAYOUT,
     PAYOUT_ORDER,
     PRODUCT,
+    SETTLED,
     SUBMIT,
     Channel,
     Payment,
@@ -71,13 +73,17 @@ class SellPayout(Command, frozen=True, kw_only=True):
 
 
 class PayoutSold(Reply, frozen=True, kw_only=True):
-    """The order, and what it is about, as they are now; only the order's id is kept with the key."""
+    """The order, and what it is about, as they are now; only the order's id is kept with the key.
+
+    `reference` is what its rail calls a payout that is settled.
+    """
 
     order_id: UUID
     order: Order | None = None
     payment: Payment | None = None
     method: PaymentMethod | None = None
     party: Party | None = None
+    reference: str | None = None
 
     @property
     def remembered(self) -> "PayoutSold":
@@ -127,13 +133,16 @@ def sold(books: Books, order_id: UUID) -> PayoutSold:
     order, payment = books.find(Order, order_id), books.find(Payment, order_id)
     if order is None or payment is None:
         raise AssertionError(f"the payout {order_id} is not there")
-    books.want((PaymentMethod, payment.method_id), (Party, payment.party_id))
+    settled = (order.id, order.version) if order.state == SETTLED else None
+    books.want((PaymentMethod, payment.method_id), (Party, payment.party_id), (Event, settled))
+    event = books.find(Event, settled) if settled else None
     return PayoutSold(
         order_id=order_id,
         order=order,
         payment=payment,
         method=books.find(PaymentMethod, payment.method_id) if payment.method_id else None,
         party=books.find(Party, payment.party_id) if payment.party_id else None,
+        reference=event.detail if event else None,
     )
 
 

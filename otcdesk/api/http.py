@@ -197,11 +197,10 @@ class Answer(msgspec.Struct, frozen=True):
 def answer_bytes(answer: Answer, request: Request, *, keep_alive: bool) -> bytes:
     """Return an answer as it goes over the wire, with the request's id."""
     body = answer.body if isinstance(answer.body, bytes) else _encode(answer.body)
-    parts = [
-        _status_line(answer.status),
-        b"content-type: %b\r\ncontent-length: %d\r\nx-request-id: %b\r\ncache-control: no-store\r\n"
-        % (answer.content_type, len(body), request.id.encode("ascii")),
-    ]
+    parts = [_status_line(answer.status)]
+    if answer.status != HTTPStatus.NO_CONTENT:  # which has no content whose length could be told (RFC 9110, 8.6)
+        parts.append(b"content-type: %b\r\ncontent-length: %d\r\n" % (answer.content_type, len(body)))
+    parts.append(b"x-request-id: %b\r\ncache-control: no-store\r\n" % request.id.encode("ascii"))
     for name, value in answer.headers:
         if b"\n" in value or b"\r" in value:
             raise AssertionError(f"the header {name!r} holds a line break")

@@ -218,8 +218,8 @@ class BrokerageFacts(msgspec.Struct, frozen=True, kw_only=True):
 class PayoutFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What a payout order is about: its payment, who is paid and where, and in which kind of lane.
 
-    `party_external_id` is the tenant's own name for the party, `reference` what its rail calls a payout that is settled.
-    `scales` are the decimals of its asset and its fiat, by code.
+    `party_external_id` is the tenant's own name for the party, `reference` what its rail calls a payout that is
+    settled. `scales` are the decimals of its asset and its fiat, by code.
     """
 
     payment: Payment

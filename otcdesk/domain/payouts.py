@@ -263,8 +263,8 @@ class Payment(Noun, frozen=True, kw_only=True, gc=False):
     `fiat_units` is what arrives, or came back; `fee_units` what the channel costs on top of it and `surcharge_units`
     what is withheld for the tenant, both of the fiat. `rate` is the fiat for one of the asset. `ceiling` is the most
     that the tenant would have sold. A return names the order that it `returns`; an adjustment names the one that it
-    `adjusts`, and by `adjustment_id` those that belong together. A rule that sold it is named with its execution; so are
-    a deposit that it was bought for, and a checkout that it belongs to.
+    `adjusts`, and by `adjustment_id` those that belong together. A rule that sold it is named with its execution; so
+    are a deposit that it was bought for, and a checkout that it belongs to.
     """
 
     order_id: UUID

@@ -38,8 +38,9 @@ from otcdesk.errors import Code, Refusal
 
 log = structlog.get_logger()
 
-#: A decision names what it still needs at most this often: an order, then its accounts, then the desk's own. The longest
-#: way is a deposit's: its place, its accounts, the rules that it sets off and what they sell, and what it was paid for.
+#: A decision names what it still needs at most this often: an order, then its accounts, then the desk's own. The
+#: longest way is a deposit's: its place, its accounts, the rules that it sets off and what they sell, and what it was
+#: paid for.
 READINGS_MAX = 12
 
 #: Who lost the fence so often waits for the lane's turn, so that everybody makes progress.

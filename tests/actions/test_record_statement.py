@@ -196,6 +196,12 @@ def test_what_is_told_twice_under_two_references_counts_once() -> None:
     assert of_the_desk(desk, "EUR").get("outside", 0) == 0
 
 
+def test_what_is_only_filed_comes_back_once() -> None:
+    desk = ramp_desk()
+    _, (payout,) = filed(desk, waiting(desk))
+    assert told(desk, came_back(payout), came_back(payout, reference="3")).unmatched == {"already_returned": 1}
+
+
 def test_a_return_that_the_books_refuse_is_tried_again_with_the_statement() -> None:
     desk = ramp_desk()
     _, (payout,) = filed(desk, waiting(desk))

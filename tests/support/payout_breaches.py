@@ -1,6 +1,7 @@
 """How the books of payouts are broken, each way seen by the invariant that it breaks."""
 
 from tests.support.breaches import DONE_KEY, Breach
+from tests.support.desk import TREASURY_EUR
 
 #: The first order of a side in a state; $1 is the lane.
 _PAID_OUT = """select o.id from orders as o join payments as p on p.lane = o.lane and p.order_id = o.id
@@ -43,6 +44,8 @@ PAYOUT_BREACHES = [
         for by in (
             "update holds set state = 'released' where order_id = $1",
             "update holds set units = units + 1 where order_id = $1",
+            f"update holds set units = units + 1 where order_id = $1 and account_id = '{TREASURY_EUR}'",
+            f"update holds set units = units + 1 where order_id = $1 and account_id <> '{TREASURY_EUR}'",
             "update holds set account_id = gen_random_uuid() where order_id = $1",
             "update holds set order_id = gen_random_uuid() where order_id = $1",
             "update orders set pay_hold_id = null where id = $1",

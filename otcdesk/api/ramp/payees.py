@@ -13,6 +13,7 @@ import msgspec
 from otcdesk.actions.prepare_payout import GivenMethod
 from otcdesk.api.dialect import Call
 from otcdesk.api.ramp.bank_details import Account, account_in, normalized
+from otcdesk.api.ramp.services import RampServices
 from otcdesk.api.ramp.shapes import CATEGORIES
 from otcdesk.domain.payouts import Channel, PaymentMethod, payment_method_id
 from otcdesk.errors import Code, Refusal
@@ -62,7 +63,8 @@ def given_by(channel: Channel, form: Form) -> GivenMethod:
 
 async def channel_of(call: Call, channel_id: UUID) -> Channel:
     """Return a channel; refuses CHANNEL_NOT_FOUND."""
-    found = await call.desk.reads.row("payouts", "channel", Channel, call.caller.lane, channel_id)
+    services: RampServices = call.services
+    found = await services.channels.find(call.caller.lane, channel_id)
     if found is None:
         raise Refusal(Code.CHANNEL_NOT_FOUND)
     return found

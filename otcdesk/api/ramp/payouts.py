@@ -90,6 +90,7 @@ def sold_facts(sold: PayoutSold) -> Facts:
         payment=sold.payment,
         method=sold.method,
         party_external_id=sold.party.external_id if sold.party else None,
+        reference=sold.reference,
     )
 
 

@@ -3,14 +3,17 @@
 from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Final
+from uuid import UUID
 
 import msgspec
 
+from otcdesk.api.believed import Believed
 from otcdesk.api.dialect import Call
 from otcdesk.api.ramp.checkout_links import CheckoutLinks
 from otcdesk.api.ramp.codes import Environment
 from otcdesk.api.ramp.signatures import RampCaller
 from otcdesk.domain.assets import ListedAsset
+from otcdesk.domain.payouts import Channel
 from otcdesk.forms import wrong
 from otcdesk.money import Asset
 from otcdesk.storage.database import Reads
@@ -38,10 +41,26 @@ class LaneAssets:
         return known
 
 
+class Channels:
+    """The channels of all lanes, believed for a moment: what a channel costs and allows is decided in the books."""
+
+    def __init__(self, reads: Reads, milliseconds: int) -> None:
+        self._reads = reads
+        self._believed: Believed[tuple[int, UUID], Channel | None] = Believed(self._look_up, milliseconds)
+
+    async def find(self, lane: int, channel_id: UUID) -> Channel | None:
+        """Return a channel of a lane."""
+        return await self._believed.find((lane, channel_id))
+
+    async def _look_up(self, key: tuple[int, UUID]) -> Channel | None:
+        return await self._reads.row("payouts", "channel", Channel, *key)
+
+
 class RampServices(msgspec.Struct, frozen=True, kw_only=True):
     """What handlers of this dialect use beside the desk."""
 
     assets: LaneAssets
+    channels: Channels
     links: CheckoutLinks
 
 

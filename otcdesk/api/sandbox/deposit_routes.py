@@ -102,8 +102,17 @@ async def fiat_deposit(call: Call) -> Any:
     return _answer(await call.submit(command), scales)
 
 
-async def end_deposit(call: Call) -> Any:
-    """Say what became of a deposit."""
+async def end_chain_deposit(call: Call) -> Any:
+    """Say what became of a deposit on a chain."""
+    return await _end(call)
+
+
+async def end_fiat_deposit(call: Call) -> Any:
+    """Say what became of a deposit at a bank."""
+    return await _end(call)
+
+
+async def _end(call: Call) -> Any:
     command = ConcludeDeposit(
         order_id=call.path_id("id", Code.ORDER_NOT_FOUND), stage=call.body.outcome, reason=call.body.reason
     )
@@ -144,7 +153,7 @@ _ENDED = (Code.ORDER_NOT_FOUND, Code.INVALID_STATE)
 
 ROUTES = (
     _route("/chain-deposits", chain_deposit, "Let an asset arrive on a chain", ChainDepositRequest, *_RECORDED),
-    _route("/chain-deposits/{id}", end_deposit, "Say what became of it", shapes.OutcomeRequest, *_ENDED),
+    _route("/chain-deposits/{id}", end_chain_deposit, "Say what became of it", shapes.OutcomeRequest, *_ENDED),
     _route("/fiat-deposits", fiat_deposit, "Let fiat arrive at a bank", FiatDepositRequest, *_RECORDED),
-    _route("/fiat-deposits/{id}", end_deposit, "Say what became of it", shapes.OutcomeRequest, *_ENDED),
+    _route("/fiat-deposits/{id}", end_fiat_deposit, "Say what became of it", shapes.OutcomeRequest, *_ENDED),
 )
