@@ -33,7 +33,7 @@ def test_a_reference_is_given_back_as_it_was_in_whichever_case(some_id: UUID) ->
 
 
 @pytest.mark.parametrize(
-    "text", [None, "", "NOTPROVIDED", str(uuid4()), uuid4().hex[:-1], "g" * 32, "{" + "0" * 30 + "}"]
+    "text", [None, "", "NOTPROVIDED", str(UUID(int=7)), UUID(int=7).hex[:-1], "g" * 32, "{" + "0" * 30 + "}"]
 )
 def test_other_references_are_none_of_ours(text: str | None) -> None:
     assert id_in(text) is None
