@@ -52,6 +52,7 @@ from otcdesk.config import Settings, SettingsError
 from otcdesk.credentials import Credentials
 from otcdesk.desk import Desk
 from otcdesk.domain.keys import DONE
+from otcdesk.domain.lanes import SANDBOX
 from otcdesk.engine.engine import Engine
 from otcdesk.engine.lane import LaneLimits
 from otcdesk.handover.member import Handover
@@ -61,6 +62,7 @@ from otcdesk.outcomes import Outcomes
 from otcdesk.rails.price_settings import PriceFeedSettings
 from otcdesk.rails.simulated.custody import CHAIN, FIAT, SimulatedRail
 from otcdesk.rails.simulated.payouts import SimulatedPayouts
+from otcdesk.rails.simulated.places import SimulatedPlaces
 from otcdesk.rails.simulated.tax import SimulatedTax
 from otcdesk.rails.simulated.venue import SimulatedVenue
 from otcdesk.secret_files import load_or_make_key
@@ -78,6 +80,7 @@ from otcdesk.webhooks.sender import Sender
 from otcdesk.webhooks.service import Webhooks
 from otcdesk.webhooks.subscriptions import Subscriptions
 from otcdesk.workers.chain_payouts import ChainPayouts
+from otcdesk.workers.checkouts import settle_paid_checkouts
 from otcdesk.workers.deadlines import record_what_is_due
 from otcdesk.workers.execution import Execution
 from otcdesk.workers.payouts import Payouts
@@ -152,6 +155,7 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
     async def work_once(self, lane: int) -> None:
         """Let the workers do now what they would do in a moment; of executions, payouts and webhooks one lane's."""
         await record_what_is_due(self.desk)
+        await settle_paid_checkouts(self.desk)
         await self.settlement.settle_waiting()
         await self.execution.work_once(lane)
         await self.chain_payouts.work_once(lane)
@@ -410,6 +414,7 @@ def web_app(program: Program) -> Front:
     reads = program.desk.reads
     ramp = RampServices(
         links=program.checkout_links,
+        places={SANDBOX: SimulatedPlaces()},
         assets=LaneAssets(reads),
         channels=Channels(reads, settings.credential_cache_ms),
     )

@@ -37,7 +37,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     log_format: Annotated[str, Meta(pattern="^(json|console)$", description="`json` or `console`.")] = "json"
     log_level: Annotated[str, Meta(pattern="^(debug|info|warning|error)$", description="Least level to log.")] = "info"
     trusted_proxies: Annotated[
-        str, Meta(description="Addresses whose X-Forwarded-For is believed, separated by commas.")
+        str, Meta(description="Addresses whose X-Forwarded-For and -Proto are believed, separated by commas.")
     ] = ""
 
     price_feed_file: Annotated[
@@ -96,7 +96,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         ),
     ] = "documented"
     ramp_tls_required: Annotated[
-        bool, Meta(description="Refuse requests of the ramp dialect unless X-Forwarded-Proto says https.")
+        bool,
+        Meta(description="Refuse requests of the ramp dialect unless a trusted proxy's X-Forwarded-Proto says https."),
     ] = False
     ramp_browsers_refused: Annotated[
         bool, Meta(description="Refuse requests of the ramp dialect that have an Origin header, as browsers send.")

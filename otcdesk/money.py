@@ -16,6 +16,10 @@ import msgspec
 #: amounts must still fit.
 UNITS_MAX: Final = 10**38
 
+#: The largest balance that the database keeps. Nothing comes into the books, or leaves them, by which an account would
+#: pass `UNITS_MAX`; what then moves within them is never more than came in, against a few of the desk's own accounts.
+BALANCE_MAX: Final = 10**40 - 1
+
 #: Rates are kept, printed and multiplied with at most this many decimals, so that what is printed is what was used.
 RATE_DECIMALS_MAX: Final = 6
 

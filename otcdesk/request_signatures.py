@@ -262,7 +262,8 @@ def check_claims(token: Token, request: Signed, paths: Collection[str], now: dat
     method = claims.get("method")
     if not isinstance(method, str) or method.upper() != request.method:
         raise _refused("is of another method")
-    if claims.get("path") not in paths:
+    path = claims.get("path")
+    if not isinstance(path, str) or path not in paths:
         raise _refused("is of another path; it must have the version and neither host nor query")
     if _said_query(claims.get("queryParams")) != _only_once(request.query):
         raise _refused("has other queryParams than the request")
@@ -272,8 +273,15 @@ def _check_time(claims: Mapping[str, Any], now: Decimal) -> None:
     issued, ends = _seconds(claims.get("iat")), _seconds(claims.get("exp"))
     if issued is None or ends is None:
         raise _refused("needs the numbers iat and exp")
-    if issued > now + int(AHEAD_MAX.total_seconds()):
+    ahead = now + int(AHEAD_MAX.total_seconds())
+    if issued > ahead:
         raise _refused("was issued in the future")
+    if "nbf" in claims:
+        begins = _seconds(claims["nbf"])
+        if begins is None or begins > ahead:
+            raise _refused("is not good yet")
+    if ends < issued:
+        raise _refused("ends before it was issued")
     if ends <= now:
         raise _refused("has expired")
     if ends - issued > int(LASTS_MAX.total_seconds()):

@@ -20,6 +20,7 @@ from otcdesk.api.connection import Connection, ConnectionLimits
 from otcdesk.api.proxies import TrustedProxies
 from otcdesk.app import Program, price_feed_settings, web_app
 from otcdesk.rails.price_settings import price_source_from
+from otcdesk.workers.checkouts import settle_paid_checkouts
 from otcdesk.workers.deadlines import record_what_is_due
 from otcdesk.workers.loop import Loop
 from otcdesk.workers.prices import PriceWorker
@@ -35,6 +36,9 @@ _TURNS_TO_READ = 4
 
 #: Worlds and the holders of claims go slowly, and what is kept of those that went is only room.
 _FORGET_PERIOD_MS = 10_000
+
+#: What has arrived and could not be bought for waits so long for the next try.
+_PURCHASES_PERIOD_MS = 5_000
 
 #: Counting a backlog reads all of it.
 _BACKLOG_PERIOD_MS = 5_000
@@ -82,6 +86,11 @@ async def workers(program: Program) -> AsyncIterator[None]:
     async def record() -> bool:
         return leadership.leads and await record_what_is_due(program.desk, grace_ms=settings.deadlines_grace_ms)
 
+    async def buy() -> bool:
+        if leadership.leads:
+            await settle_paid_checkouts(program.desk)
+        return False
+
     async def settle() -> bool:
         return leadership.leads and await program.settlement.settle_waiting()
 
@@ -98,6 +107,7 @@ async def workers(program: Program) -> AsyncIterator[None]:
 
     loops = [
         Loop("deadlines", record, period_ms=settings.deadlines_period_ms),
+        Loop("checkouts", buy, period_ms=_PURCHASES_PERIOD_MS),
         Loop("settlement", settle, period_ms=settings.settlement_period_ms),
         Loop("chain payouts", send, period_ms=settings.settlement_period_ms),
         Loop("leases", forget, period_ms=_FORGET_PERIOD_MS),

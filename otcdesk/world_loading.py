@@ -120,6 +120,7 @@ class WorldLoader:
     async def load(self, lane: int, world: WorldFile, *, kind: str, clock: SetClock | None = None) -> LoadedWorld:
         """Bring a lane to what a file says; refuses as `declare_world` does."""
         declaration = self.check(world)
+        _check_request_keys(world, kind)
         missing = await missing_webhooks(self.subscriptions, lane, world)
         if clock is not None:
             await self._submit(lane, clock)
@@ -215,6 +216,16 @@ class WorldLoader:
 
 def _invalid(sentence: str) -> Refusal:
     return Refusal(Code.DECLARATION_INVALID, f"The world file is not valid: {sentence}")
+
+
+def _check_request_keys(world: WorldFile, kind: str) -> None:
+    """Refuse DECLARATION_INVALID for a request key of a live lane that requests cannot be verified by.
+
+    Told before anything is made: secrets are shown once, so they must not be made where loading fails afterwards.
+    """
+    unsigned = [key.ref for tenant in world.tenants for key in tenant.request_keys if key.public_key is None]
+    if kind == LIVE and unsigned:
+        raise _invalid(f"request keys of a live lane need a public key: {', '.join(unsigned)}")
 
 
 def _time(text: str | None) -> datetime | None:

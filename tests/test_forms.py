@@ -16,6 +16,7 @@ from otcdesk.errors import Code, Refusal
 from otcdesk.forms import (
     FORM_BYTES_MAX,
     FORM_DEPTH_MAX,
+    FORM_VALUES_MAX,
     check_form,
     check_schema,
     compiled,
@@ -23,6 +24,7 @@ from otcdesk.forms import (
     missing_part,
     mistakes_of,
     read_form,
+    referred,
     schema_of,
 )
 from otcdesk.world_loading import WorldLoader, shipped_world
@@ -99,6 +101,11 @@ def test_patterns_take_time_that_is_linear_in_the_text() -> None:
         {"$ref": "http://127.0.0.1:1/schema"},
         {"$ref": "file:///etc/passwd"},
         {"$ref": "#/definitions/none"},
+        {"$ref": "#"},
+        {"allOf": [{"$ref": "#"}]},
+        {"$ref": "http://json-schema.org/draft-07/schema#"},
+        {"properties": {"a": {"$id": "#a"}}},
+        {"not": {"$ref": "#/allOf/1"}, "allOf": [{}]},
         {"type": "nonsense"},
         {"minLength": -1},
         {"required": "all"},
@@ -127,12 +134,74 @@ def test_texts_that_are_no_schema(text: str) -> None:
 def test_references_inside_of_a_schema_are_followed_even_in_circles() -> None:
     within = text_of(properties={"a": {"$ref": "#/definitions/n"}}, definitions={"n": {"type": "integer"}})
     assert mistakes_of(within, {"a": "x"})
-    assert not mistakes_of(text_of(**{"$ref": "#"}), {})
     tree = text_of(type="object", properties={"child": {"$ref": "#"}})
     deep: dict[str, Any] = {}
     for _ in range(FORM_DEPTH_MAX):
         deep = {"child": deep}
     assert not mistakes_of(tree, deep)
+
+
+def why_not(text: str) -> str:
+    """Return why a schema is refused."""
+    with pytest.raises(Refusal) as caught:
+        check_schema(text, "it")
+    assert caught.value.code is Code.DECLARATION_INVALID
+    return caught.value.detail
+
+
+def doubling(levels: int) -> str:
+    """Return a schema of two references a level, the lowest of which looks at a value as often as there are paths."""
+    definitions: dict[str, Any] = {"d0": {"not": {"type": "null"}}}
+    for level in range(1, levels):
+        definitions[f"d{level}"] = {"allOf": [{"$ref": f"#/definitions/d{level - 1}"}] * 2}
+    return text_of(definitions=definitions, **{"$ref": f"#/definitions/d{levels - 1}"})
+
+
+def too_large() -> list[str]:
+    each = {"allOf": [{"type": "null"}] * 60}
+    inward = {"properties": {"a": {"$ref": "#"}, "b": {"$ref": "#"}}}
+    lists = {"allOf": [{"$ref": "#/definitions/n"}] * 20, "definitions": {"n": {"required": ["field"] * 1_000}}}
+    return [
+        *(doubling(27), doubling(70)),
+        *(text_of(items=each), text_of(additionalProperties=each), text_of(patternProperties={"a": each})),
+        *(text_of(**inward), text_of(**lists)),
+    ]
+
+
+@pytest.mark.parametrize("text", too_large())
+def test_how_often_a_schema_looks_at_a_form_is_bounded(text: str) -> None:
+    started = time.process_time()
+    assert "keywords" in why_not(text)
+    assert time.process_time() - started < 1
+
+
+def test_schemas_that_look_at_a_form_often_enough() -> None:
+    check_schema(doubling(9), "it")
+    few = {"items": {"items": {"type": "object", "required": ["a"], "properties": {"a": {"type": "null"}}}}}
+    check_schema(text_of(properties={"a": few, "b": few}), "it")
+
+
+@pytest.mark.parametrize("levels", [101, 20_000])
+def test_a_schema_that_is_too_deep(levels: int) -> None:
+    assert "levels deep" in why_not('{"enum":' + "[" * levels + "]" * levels + "}")
+
+
+def test_references_that_lead_too_deep() -> None:
+    assert "refers through" in why_not(doubling(80))
+    assert "refers through" in why_not(doubling(800))
+
+
+@pytest.mark.parametrize("reference", ["", "a", "#a", "#/a", "#/allOf/1", "#/allOf/-1", "#/allOf/x", 1, None])
+def test_what_refers_to_no_part_of_a_schema(reference: Any) -> None:
+    with pytest.raises(ValueError, match="refers"):
+        referred({"allOf": [{}]}, reference)
+
+
+def test_parts_are_referred_to_by_pointers() -> None:
+    schema = {"allOf": [{"title": "x"}], "a/b~c d": {"title": "y"}}
+    assert referred(schema, "#") is schema
+    assert referred(schema, "#/allOf/0") is schema["allOf"][0]
+    assert referred(schema, "#/a~1b~0c%20d") is schema["a/b~c d"]
 
 
 def test_a_schema_is_compiled_once() -> None:
@@ -155,6 +224,10 @@ def test_a_form_is_bounded() -> None:
     assert read_form(longest)
     with pytest.raises(Refusal):
         read_form(longest + b" ")
+    most = b'{"a":[' + b",".join([b"1"] * (FORM_VALUES_MAX - 2)) + b"]}"
+    assert read_form(most)
+    with pytest.raises(Refusal):
+        read_form(most[:-2] + b",1]}")
     deepest = b'{"a":' * FORM_DEPTH_MAX + b"1" + b"}" * FORM_DEPTH_MAX
     assert read_form(deepest)
     with pytest.raises(Refusal):
@@ -203,6 +276,27 @@ def test_a_world_with_a_form_that_cannot_be_run_is_refused_when_it_is_loaded() -
     with pytest.raises(Refusal) as caught:
         loader.check(parse_world(text.replace("^[0-9]{4,17}$", "^(?=[0-9])")))
     assert caught.value.code is Code.DECLARATION_INVALID
+
+
+def test_a_form_that_is_too_deep_to_be_read_is_refused_with_its_world() -> None:
+    nothing: Any = None
+    text = (files("otcdesk") / "worlds" / "ramp.toml").read_text(encoding="utf-8")
+    loader = WorldLoader(nothing, nothing, nothing, nothing)
+    deep = '{"enum":' + "[" * 20_000 + "]" * 20_000 + "}"
+    channel = 'ref = "x"\ntype = "BankLocal"\ncountry = "XX"\nfiat = "EUR"\nminimum = "1"\n'
+    added = f"\n[[payouts.channels]]\n{channel}form_schema = '''{deep}'''\n\n[[operators]]"
+    with pytest.raises(Refusal) as caught:
+        loader.check(parse_world(text.replace("\n[[operators]]", added, 1)))
+    assert caught.value.code is Code.DECLARATION_INVALID
+
+
+async def test_what_a_live_lane_cannot_have_is_refused_before_anything_is_made() -> None:
+    nothing: Any = None
+    loader = WorldLoader(nothing, nothing, nothing, nothing)  # what it would make, it would make with these
+    with pytest.raises(Refusal) as caught:
+        await loader.load(1, shipped_world("ramp"), kind="live")
+    assert caught.value.code is Code.DECLARATION_INVALID
+    assert "public key: K0" in caught.value.detail
 
 
 def test_the_forms_of_shipped_channels_can_be_run() -> None:

@@ -224,7 +224,8 @@ def test_times_may_have_fractions() -> None:
         (-500, 0, False),
         (-901, 0, False),
         (-900, 1, False),
-        (10, 5, True),
+        (10, 10, True),
+        (10, 9, False),
     ],
 )
 def test_the_time_of_a_token(issued: int, ends: int, *, good: bool) -> None:
@@ -233,6 +234,16 @@ def test_the_time_of_a_token(issued: int, ends: int, *, good: bool) -> None:
         judge(token, PUBLIC)
     else:
         refused(token, PUBLIC)
+
+
+@pytest.mark.parametrize("begins", [-900, 0, 60])
+def test_a_token_that_has_begun(begins: int) -> None:
+    judge(told(nbf=SECOND + begins), PUBLIC)
+
+
+@pytest.mark.parametrize("begins", [True, str(SECOND), [SECOND], SECOND + 62, 10**12])
+def test_a_token_that_has_not_begun(begins: Any) -> None:
+    assert "not good yet" in refused(told(nbf=begins), PUBLIC)
 
 
 def test_a_token_dies() -> None:
@@ -261,6 +272,8 @@ def test_the_method_may_be_small() -> None:
         "/V1/transactions/sell",
         "/v1/transactions/%73ell",
         1,
+        ["/v1/transactions/sell"],
+        {"path": "/v1/transactions/sell"},
     ],
 )
 def test_another_path(path: Any) -> None:

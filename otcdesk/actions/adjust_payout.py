@@ -4,7 +4,7 @@ from decimal import Decimal
 from typing import Literal
 from uuid import UUID
 
-from otcdesk.actions.booking import Move, post
+from otcdesk.actions.booking import Move, check_fits, post
 from otcdesk.actions.move_value import counter_account
 from otcdesk.actions.order_checks import found_order
 from otcdesk.actions.payout_checks import own_account
@@ -71,6 +71,8 @@ def adjust_payout(command: AdjustPayout, books: Books, moment: Moment) -> Payout
     theirs = own_account(books, current, CURRENT, asset, corrected.tenant_id)
     if command.side == DEBIT and not theirs.covers(command.units):
         raise Refusal(Code.BALANCE_INSUFFICIENT)
+    given = command.units if command.side == CREDIT else -command.units
+    check_fits(books, desk_account_id(ADJUSTMENTS, asset), current, given)
     ours = counter_account(books, ADJUSTMENTS, asset)
     source, destination = (ours, theirs) if command.side == CREDIT else (theirs, ours)
     order = _order(command, moment, corrected, source, destination)

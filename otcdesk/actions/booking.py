@@ -10,6 +10,8 @@ from uuid import UUID
 
 from otcdesk.domain.commands import Books, Moment
 from otcdesk.domain.ledger import CAPTURED, OPEN, RELEASED, Account, Entry, Hold, LedgerTransaction, Posting
+from otcdesk.errors import Code, Refusal
+from otcdesk.money import BALANCE_MAX, UNITS_MAX
 
 
 class Move(NamedTuple):
@@ -18,6 +20,22 @@ class Move(NamedTuple):
     source: Account
     destination: Account
     units: int
+
+
+def fits(books: Books, account_id: UUID, units: int) -> bool:
+    """Tell whether an account's balance, after so many units come (negative: leave), is one that the desk counts.
+
+    Asked of both sides of whatever comes from outside or goes there, before anything is staged: the desk's own accounts
+    have no floor, so nothing else bounds what is booked against them. An account that is not opened yet has nothing.
+    """
+    found = books.find(Account, account_id)
+    return abs((found.balance if found else 0) + units) <= UNITS_MAX
+
+
+def check_fits(books: Books, source_id: UUID, destination_id: UUID, units: int) -> None:
+    """Refuse AMOUNT_TOO_LARGE if one of the two accounts cannot count its balance after so many units moved."""
+    if not (fits(books, source_id, -units) and fits(books, destination_id, units)):
+        raise Refusal(Code.AMOUNT_TOO_LARGE, "An account would hold more than the desk can count.")
 
 
 def post(
@@ -63,6 +81,8 @@ def _book(books: Books, transaction_id: UUID, number: int, move: Move) -> None:
         after = side.with_(balance=side.balance + units, version=side.version + 1)
         if units < 0 and not side.covers(-units):
             raise AssertionError(f"account {side.id} does not cover {-units}")
+        if abs(after.balance) > BALANCE_MAX:
+            raise AssertionError(f"account {side.id} cannot keep a balance of {after.balance}")
         books.put(after)
         books.add(
             Entry(

@@ -1,6 +1,7 @@
 """Buy an asset for a fiat deposit at the market's price, and send it to an address: what a rule's purchase does.
 
-The tenant pays with what was deposited. The fee comes off first; what is left buys, rounded down (ramp contract 7).
+The tenant pays with what was deposited, all of it, and once: the id of the purchase is the deposit's own, whoever
+makes it. The fee comes off first; what is left buys, rounded down (ramp contract 7).
 """
 
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from otcdesk.domain import chain_payouts
 from otcdesk.domain.assets import ListedAsset
 from otcdesk.domain.chain_payouts import CHAIN_PAYOUT_ORDER, SEND, SUBMIT, ChainPayout
 from otcdesk.domain.commands import Books, Moment
+from otcdesk.domain.deposits import purchase_id
 from otcdesk.domain.ledger import OUTSIDE, TREASURY, Account, desk_account_id
 from otcdesk.domain.noun import Noun
 from otcdesk.domain.orders import BUY, Order
@@ -58,6 +60,7 @@ class Bought(NamedTuple):
 def purchase_wants(paid: Order, action: BuyAction) -> Iterator[tuple[type[Noun], Any]]:
     """Name the rows that a purchase for a deposit finds."""
     fiat, asset = paid.destination_asset, action.asset
+    yield Order, purchase_id(paid.id)
     yield from ((ListedAsset, code) for code in (fiat, asset))
     yield Price, (asset, fiat)
     yield from ((Account, treasury_id(code)) for code in (fiat, asset))
@@ -70,7 +73,7 @@ def buy_for_deposit(
 ) -> Order:
     """Buy for all of a settled deposit and send what was bought; returns the order of the purchase.
 
-    Takes four of the moment's ids, from `first_id` + 1. Refuses as `purchase` does.
+    Takes three of the moment's ids, from `first_id` + 1. Refuses as `purchase` does.
     """
     order = purchase(books, moment, action, paid, facts, first_id)
     _send(books, moment, action, order, facts, paid, first_id + 2)
@@ -80,10 +83,14 @@ def buy_for_deposit(
 def purchase(books: Books, moment: Moment, action: BuyAction, paid: Order, facts: Payment, first_id: int) -> Order:
     """Buy for all of a settled deposit and keep what was bought on the tenant's own account; returns the order.
 
-    Takes one of the moment's ids, `first_id` + 1. Refuses PRICE_UNAVAILABLE, AMOUNT_TOO_SMALL, AMOUNT_TOO_LARGE,
-    BALANCE_INSUFFICIENT when the deposit is spent already, TREASURY_INSUFFICIENT.
+    Takes one of the moment's ids, `first_id` + 1. Refuses DEPOSIT_SPENT for a deposit that has bought already,
+    PRICE_UNAVAILABLE, AMOUNT_TOO_SMALL, AMOUNT_TOO_LARGE, BALANCE_INSUFFICIENT where the tenant no longer has it,
+    TREASURY_INSUFFICIENT. The order's id is not of `facts` but the deposit's own.
     """
     books.want(*purchase_wants(paid, action))
+    facts = facts.with_(order_id=purchase_id(paid.id))
+    if books.find(Order, facts.order_id) is not None:
+        raise Refusal(Code.DEPOSIT_SPENT)
     fiat = amount_of(books, paid.destination_asset, paid.destination_units)
     bought = _bought(books, moment, action, fiat)
     pays = account(books, paid.destination_account_id)

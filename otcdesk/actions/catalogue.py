@@ -85,6 +85,7 @@ from otcdesk.actions.review_payout import (
     release_payout,
 )
 from otcdesk.actions.sell_payout import PayoutSold, SellPayout, sell_payout, sold_before
+from otcdesk.actions.settle_checkout import CheckoutsSettled, SettleCheckouts, settle_checkouts
 from otcdesk.actions.settle_payout import SettlePayout, settle_payout
 from otcdesk.actions.steer_sandbox import (
     SetClock,
@@ -186,6 +187,7 @@ _ROWS = (
     (FilePayouts, file_payouts, PayoutsFiled, _FILE),
     (RecordStatementLines, record_statement_lines, LinesRecorded, _TENANT),
     (ResolveLine, resolve_line, LineResolved, _OPERATOR),
+    (SettleCheckouts, settle_checkouts, CheckoutsSettled, _TENANT),
 )
 
 #: How a verb answers a key that was used before, where its policy says that it is told what has become of it.

@@ -7,7 +7,7 @@ balance for a known account is refused with the difference, because only a booki
 from collections.abc import Iterable
 from uuid import UUID
 
-from otcdesk.actions.booking import Move, account, post
+from otcdesk.actions.booking import Move, account, fits, post
 from otcdesk.actions.declare_brokerage import brokerage_keys, declare_brokerage
 from otcdesk.actions.declare_payouts import declare_payouts, payout_keys
 from otcdesk.actions.move_value import counter_account
@@ -43,7 +43,8 @@ def declare_world(command: DeclareWorld, books: Books, moment: Moment) -> Declar
     """Declare a world.
 
     Refuses DECLARATION_INVALID when an asset's scale or an account's owner, purpose, asset or network would change, and
-    OPENING_BALANCE_CHANGED when an opening balance is already booked with another amount.
+    OPENING_BALANCE_CHANGED when an opening balance is already booked with another amount. Opening balances that are
+    together more than the desk can count are no declaration either.
     """
     wanted = command.declaration
     books.want(*_keys(wanted))
@@ -133,6 +134,10 @@ def _open(books: Books, moment: Moment, declared: DeclaredAccount, *, known: boo
         )
     if known or declared.opening_units == 0:
         return
+    if not fits(books, desk_account_id(EQUITY, declared.asset), -declared.opening_units):
+        raise Refusal(
+            Code.DECLARATION_INVALID, f"The opening balances in {declared.asset} are more than the desk can count."
+        )
     equity = counter_account(books, EQUITY, declared.asset)
     post(
         books,

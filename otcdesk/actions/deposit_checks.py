@@ -1,13 +1,18 @@
 """What the verbs of deposits share: the places where money arrives, and the orders of this product."""
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 from uuid import UUID
 
 import msgspec
 
 from otcdesk.domain.commands import Books, Moment
-from otcdesk.domain.deposits import BankDetails, DepositAddress
+from otcdesk.domain.deposits import CHAIN_ASSETS, BankDetails, DepositAddress
 from otcdesk.errors import Code, Refusal
+
+#: A deposit that is only simulated has at most so many units: a thousand million of what has 18 decimals. All that
+#: arrives is booked against one account of the desk's, which everybody shares (`booking.fits`); at this size nobody
+#: fills it.
+SIMULATED_UNITS_MAX: Final = 10**27
 
 
 class GivenAddress(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,6 +41,13 @@ class Place(NamedTuple):
     party_id: UUID | None
     rule_id: UUID | None
     fiat: str | None
+
+
+def simulated(units: int) -> int:
+    """Return the units of a deposit that is simulated; refuses AMOUNT_TOO_LARGE."""
+    if units > SIMULATED_UNITS_MAX:
+        raise Refusal(Code.AMOUNT_TOO_LARGE, "That much does not arrive in a simulation.")
+    return units
 
 
 def place_key(network: str | None, destination: str) -> tuple[type[DepositAddress | BankDetails], object]:
@@ -90,7 +102,12 @@ def open_bank_details(
     party_id: UUID | None,
     rule_id: UUID | None = None,
 ) -> BankDetails:
-    """Return a tenant's bank details, keeping them at their first use; refuses DEPOSIT_PLACE_TAKEN."""
+    """Return a tenant's bank details, keeping them at their first use.
+
+    Refuses DEPOSIT_ASSET_WRONG for what is on chains and at no bank, DEPOSIT_PLACE_TAKEN.
+    """
+    if given.fiat in CHAIN_ASSETS:
+        raise Refusal(Code.DEPOSIT_ASSET_WRONG)
     found = books.find(BankDetails, given.name)
     if found is not None:
         _same_owner(found, tenant_id, party_id, rule_id)

@@ -3,7 +3,8 @@
 Who is paid is worked out before, from what was prepared; here it is decided which of them still may be.
 """
 
-from datetime import date
+from datetime import date, timedelta
+from typing import Final
 from uuid import UUID
 
 import msgspec
@@ -13,6 +14,9 @@ from otcdesk.domain.commands import Books, Command, Moment, Reply
 from otcdesk.domain.orders import Order
 from otcdesk.domain.payouts import BANK_FILE, FILE, PAYOUTS, PRODUCT, Payment, event_of, moved
 from otcdesk.errors import Code, Refusal
+
+#: How far ahead a bank may be told to pay; ours.
+AHEAD_MAX: Final = timedelta(days=365)
 
 
 class Payee(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,7 +30,7 @@ class Payee(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FilePayouts(Command, frozen=True, kw_only=True):
-    """Put payouts of a fiat into a file of a `format`, to be paid on a day.
+    """Put payouts of a fiat into a file of a `format`, to be paid on a day, else today.
 
     Its key is compared without content: a request that is made again finds other payouts waiting, and means the file
     that it was given before.
@@ -34,7 +38,7 @@ class FilePayouts(Command, frozen=True, kw_only=True):
 
     fiat: str
     payees: tuple[Payee, ...]
-    execution_on: date
+    execution_on: date | None
     format: str
 
 
@@ -52,7 +56,14 @@ class PayoutsFiled(Reply, frozen=True, kw_only=True):
 
 
 def file_payouts(command: FilePayouts, books: Books, moment: Moment) -> PayoutsFiled:
-    """File payouts that wait for it; refuses BANK_ACCOUNT_NOT_FOUND, NOTHING_TO_FILE."""
+    """File payouts that wait for it, to be paid on a day, else today.
+
+    Refuses REQUEST_INVALID for a day that has passed or is too far off, BANK_ACCOUNT_NOT_FOUND, NOTHING_TO_FILE.
+    """
+    today = moment.now.date()
+    execution_on = command.execution_on or today
+    if not today <= execution_on <= today + AHEAD_MAX:
+        raise Refusal(Code.REQUEST_INVALID, "The bank is to pay today, or on a day within a year.")
     books.want(
         (BankAccount, command.fiat),
         *[(noun, payee.order_id) for payee in command.payees for noun in (Order, Payment)],
@@ -73,7 +84,7 @@ def file_payouts(command: FilePayouts, books: Books, moment: Moment) -> PayoutsF
         iban=bank.iban,
         bic=bank.bic,
         name=bank.name,
-        execution_on=command.execution_on,
+        execution_on=execution_on,
         order_ids=tuple(chosen),
         total_units=total,
         created_by=moment.caller,

@@ -8,6 +8,7 @@ from datetime import datetime
 from uuid import UUID
 
 import msgspec
+from msgspec.structs import replace
 
 from otcdesk.actions.deposit_checks import GivenAddress, GivenBankDetails, open_address, open_bank_details
 from otcdesk.domain.assets import ListedAsset
@@ -23,6 +24,7 @@ from otcdesk.domain.rules import (
     RULES_MAX,
     STEPS_MAX,
     Action,
+    BuyAction,
     Condition,
     LiveRules,
     Rule,
@@ -45,6 +47,18 @@ class MakeRule(Command, frozen=True, kw_only=True):
     bank: GivenBankDetails | None = None
     is_permanent: bool = False
     expires_at: datetime | None = None
+
+    @property
+    def compared(self) -> "MakeRule":
+        """Return what the tenant decided: whether the rule has places of its own, not which; no terms of a purchase."""
+        return replace(
+            self,
+            actions=tuple(
+                replace(one, spread_bps=0, fee_bps=0) if isinstance(one, BuyAction) else one for one in self.actions
+            ),
+            addresses=tuple(replace(one, address="") for one in self.addresses),
+            bank=self.bank and replace(self.bank, name="", number="", bank_code=None, holder=""),
+        )
 
 
 class RuleMade(Reply, frozen=True, kw_only=True):

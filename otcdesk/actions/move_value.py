@@ -5,7 +5,7 @@ Each has a reason and a reference. A correction is a new ledger transaction, nev
 
 from uuid import UUID
 
-from otcdesk.actions.booking import Move, account, post
+from otcdesk.actions.booking import Move, account, check_fits, post
 from otcdesk.domain.commands import Books, Command, Moment, Reply
 from otcdesk.domain.ledger import ADJUSTMENT, OUTSIDE, Account, LedgerTransaction, desk_account_id
 from otcdesk.domain.parties import DESK_ID
@@ -41,17 +41,17 @@ class Booked(Reply, frozen=True, kw_only=True):
 
 
 def deposit(command: Deposit, books: Books, moment: Moment) -> Booked:
-    """Book money in from outside; refuses ACCOUNT_NOT_FOUND."""
+    """Book money in from outside; refuses ACCOUNT_NOT_FOUND, AMOUNT_TOO_LARGE."""
     return _booked(command, books, moment, command.units, OUTSIDE)
 
 
 def withdraw(command: Withdraw, books: Books, moment: Moment) -> Booked:
-    """Book money out; refuses ACCOUNT_NOT_FOUND, BALANCE_INSUFFICIENT."""
+    """Book money out; refuses ACCOUNT_NOT_FOUND, BALANCE_INSUFFICIENT, AMOUNT_TOO_LARGE."""
     return _booked(command, books, moment, -command.units, OUTSIDE)
 
 
 def adjust(command: Adjust, books: Books, moment: Moment) -> Booked:
-    """Book a correction either way; refuses ACCOUNT_NOT_FOUND, BALANCE_INSUFFICIENT."""
+    """Book a correction either way; refuses ACCOUNT_NOT_FOUND, BALANCE_INSUFFICIENT, AMOUNT_TOO_LARGE."""
     return _booked(command, books, moment, command.units, ADJUSTMENT)
 
 
@@ -59,9 +59,10 @@ def _booked(command: Booking, books: Books, moment: Moment, units: int, purpose:
     target = books.find(Account, command.account_id)
     if target is None or target.floor is None:
         raise Refusal(Code.ACCOUNT_NOT_FOUND)
-    other = counter_account(books, purpose, target.asset)
     if units < 0 and not target.covers(-units):
         raise Refusal(Code.BALANCE_INSUFFICIENT)
+    check_fits(books, desk_account_id(purpose, target.asset), target.id, units)
+    other = counter_account(books, purpose, target.asset)
     move = Move(other, target, units) if units > 0 else Move(target, other, -units)
     transaction = post(
         books,

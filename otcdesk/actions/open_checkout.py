@@ -8,6 +8,8 @@ from decimal import Decimal
 from typing import Literal, NamedTuple
 from uuid import UUID
 
+from msgspec.structs import replace
+
 from otcdesk.actions.deposit_checks import GivenAddress, GivenBankDetails, open_address, open_bank_details
 from otcdesk.actions.keep_party import KeepParty, keep_party
 from otcdesk.domain.assets import ListedAsset
@@ -72,6 +74,11 @@ class OpenCheckout(Command, frozen=True, kw_only=True):
     token_hash: str
     validity_seconds: int
 
+    @property
+    def compared(self) -> "OpenCheckout":
+        """Return what the tenant decided: places, terms and the page's address are the desk's."""
+        return replace(self, address=None, bank=None, spread_bps=0, fee_bps=0, token_hash="", validity_seconds=0)
+
 
 class CheckoutOpened(Reply, frozen=True, kw_only=True):
     """The order and what it is about, as they are now; only the order's id is kept with the key."""
@@ -100,7 +107,7 @@ def open_checkout(command: OpenCheckout, books: Books, moment: Moment) -> Checko
     """Open a checkout.
 
     Refuses, in this order: ASSET_NOT_FOUND, FIAT_NOT_FOUND, PARTY_NOT_FOUND, AMOUNT_TOO_FINE, AMOUNT_TOO_SMALL,
-    AMOUNT_TOO_LARGE, PRICE_UNAVAILABLE (ramp contract 3.9).
+    AMOUNT_TOO_LARGE, PRICE_UNAVAILABLE, DEPOSIT_PLACE_TAKEN where the place is another checkout's (ramp contract 3.9).
     """
     party_id = named_party_id(moment.owner_id, command.party)
     books.want((ListedAsset, command.asset), (ListedAsset, command.fiat), (Party, party_id))
@@ -142,6 +149,8 @@ def _written(command: OpenCheckout, books: Books, moment: Moment, order: Order, 
     )
     place = _open_place(command, books, moment, checkout)
     if place is not None:
+        if books.find(AwaitedPayment, place) is not None:
+            raise Refusal(Code.DEPOSIT_PLACE_TAKEN)
         books.add(AwaitedPayment(place=place, order_id=order.id, due_units=order.source_units))
     books.add(opened)
     books.add(checkout)

@@ -7,7 +7,7 @@ it cannot be done is recorded and never undoes the deposit.
 from typing import Literal
 from uuid import UUID
 
-from otcdesk.actions.booking import Move, post
+from otcdesk.actions.booking import Move, check_fits, post
 from otcdesk.actions.deposit_checks import (
     GivenAddress,
     GivenBankDetails,
@@ -26,6 +26,7 @@ from otcdesk.domain.commands import Books, Command, Moment, Reply
 from otcdesk.domain.deposits import (
     ARRIVE,
     ASSET,
+    CHAIN_ASSETS,
     DEPOSIT_ORDER,
     DEPOSITS,
     FAIL,
@@ -98,15 +99,11 @@ class ConcludeDeposit(Command, frozen=True, kw_only=True):
 
 
 class DepositRecorded(Reply, frozen=True, kw_only=True):
-    """The deposit and its order after it; `applied` is False when all of it was known already.
-
-    `agrees`: whether what is told is what the books say, as far as they say anything.
-    """
+    """The deposit and its order after it; `applied` is False when all of it was known already."""
 
     deposit: Deposit
     order: Order
     applied: bool
-    agrees: bool = True
 
 
 #: What the machine's moves are, by the stage that they lead to.
@@ -114,7 +111,7 @@ _MOVES = {SETTLED: SETTLE, FAILED: FAIL, REFUNDED: REFUND}
 
 
 def open_place(command: OpenPlace, books: Books, moment: Moment) -> PlaceOpened:
-    """Keep where money arrives for somebody; refuses DEPOSIT_PLACE_TAKEN."""
+    """Keep where money arrives for somebody; refuses DEPOSIT_ASSET_WRONG, DEPOSIT_PLACE_TAKEN."""
     owner = {"tenant_id": command.tenant_id, "party_id": command.party_id}
     return PlaceOpened(
         address=None if command.given is None else open_address(books, moment, command.given, **owner),  # type: ignore[arg-type]
@@ -125,8 +122,9 @@ def open_place(command: OpenPlace, books: Books, moment: Moment) -> PlaceOpened:
 def record_deposit(command: RecordDeposit, books: Books, moment: Moment) -> DepositRecorded:
     """Record a deposit, or how far one that is known has come.
 
-    Refuses, in this order: DEPOSIT_DIFFERS, DEPOSIT_PLACE_UNKNOWN, ASSET_NOT_FOUND, DEPOSIT_ASSET_WRONG,
-    AMOUNT_TOO_SMALL, AMOUNT_TOO_LARGE.
+    Refuses, in this order: DEPOSIT_DIFFERS, INVALID_STATE for a stage that contradicts what it has become,
+    DEPOSIT_PLACE_UNKNOWN, ASSET_NOT_FOUND, DEPOSIT_ASSET_WRONG, AMOUNT_TOO_SMALL, AMOUNT_TOO_LARGE, also for what is
+    there and would be more than an account can count.
     """
     order_id = deposit_id(command.network or "", command.destination, command.outside_id)
     books.want(
@@ -142,6 +140,8 @@ def record_deposit(command: RecordDeposit, books: Books, moment: Moment) -> Depo
         return _gone_on(books, moment, known, command.stage, command.reason)
     deposit = _checked(command, books, order_id)
     arrived = moved(_order(command, moment, deposit), ARRIVE, moment.now)
+    if command.stage == SETTLED:
+        _check_counted(books, arrived, deposit)  # before anything is staged
     books.add(arrived)
     books.add(deposit)
     books.add(event_of(arrived, ARRIVE, moment.caller))
@@ -150,13 +150,14 @@ def record_deposit(command: RecordDeposit, books: Books, moment: Moment) -> Depo
 
 
 def conclude_deposit(command: ConcludeDeposit, books: Books, moment: Moment) -> DepositRecorded:
-    """Say what became of a deposit; refuses ORDER_NOT_FOUND, INVALID_STATE for what it can no longer become."""
+    """Say what became of a deposit.
+
+    Refuses ORDER_NOT_FOUND, INVALID_STATE for what it can no longer become, AMOUNT_TOO_LARGE for more than an account
+    can count.
+    """
     books.want((Order, command.order_id), (Deposit, command.order_id))
     order = found_order(books, command.order_id, PRODUCT, None)
-    recorded = _gone_on(books, moment, order, command.stage, command.reason)
-    if not recorded.agrees:
-        raise Refusal(Code.INVALID_STATE, state=order.state)
-    return recorded
+    return _gone_on(books, moment, order, command.stage, command.reason)
 
 
 def _checked(command: RecordDeposit, books: Books, order_id: UUID) -> Deposit:
@@ -164,7 +165,7 @@ def _checked(command: RecordDeposit, books: Books, order_id: UUID) -> Deposit:
     place = found_place(books, command.network, command.destination)
     if books.find(ListedAsset, command.asset) is None:
         raise Refusal(Code.ASSET_NOT_FOUND)
-    if place.fiat is not None and place.fiat != command.asset:
+    if place.fiat is not None and (place.fiat != command.asset or command.asset in CHAIN_ASSETS):
         raise Refusal(Code.DEPOSIT_ASSET_WRONG)
     if command.units <= 0:
         raise Refusal(Code.AMOUNT_TOO_SMALL)
@@ -189,20 +190,20 @@ def _checked(command: RecordDeposit, books: Books, order_id: UUID) -> Deposit:
 
 
 def _gone_on(books: Books, moment: Moment, order: Order, stage: str, reason: str | None) -> DepositRecorded:
-    """Bring a deposit to a stage, if it is on its way there; a stage that lies behind it is no news."""
+    """Bring a deposit to a stage, if it is on its way there; a stage that lies behind it is no news.
+
+    Refuses INVALID_STATE for a stage that contradicts the books: whoever tells it must not believe it was taken.
+    """
     deposit = books.find(Deposit, order.id)
     if deposit is None:
         raise AssertionError(f"order {order.id} has no deposit")
     event = _MOVES.get(stage)
     if event is None or not DEPOSITS.allows(order, event):
-        passed = {order.state, PENDING, *([FAILED] if order.state == REFUNDED else [])}
-        return DepositRecorded(deposit=deposit, order=order, applied=False, agrees=stage in passed)
+        if stage not in {order.state, PENDING, *([FAILED] if order.state == REFUNDED else [])}:
+            raise Refusal(Code.INVALID_STATE, state=order.state)
+        return DepositRecorded(deposit=deposit, order=order, applied=False)
     if event == SETTLE:
-        books.want(
-            (Account, desk_account_id(OUTSIDE, order.source_asset)),
-            (Account, order.destination_account_id),
-            (LiveRules, deposit.tenant_id),
-        )
+        _check_counted(books, order, deposit)
     after = moved(order, event, moment.now, reason=reason or order.reason)
     if event == REFUND:
         after = after.with_(ended_at=order.ended_at)  # it was over when it failed, which is when the refund was asked
@@ -213,6 +214,17 @@ def _gone_on(books: Books, moment: Moment, order: Order, stage: str, reason: str
         run_rules(books, moment, after, deposit)
         settle_checkout_by_deposit(books, moment, deposit, after)
     return DepositRecorded(deposit=deposit, order=after, applied=True)
+
+
+def _check_counted(books: Books, order: Order, deposit: Deposit) -> None:
+    """Refuse AMOUNT_TOO_LARGE if an account could not count a deposit; names what else its settlement finds first."""
+    outside_id = desk_account_id(OUTSIDE, order.source_asset)
+    books.want(
+        (Account, outside_id),
+        (Account, order.destination_account_id),
+        (LiveRules, deposit.tenant_id),
+    )
+    check_fits(books, outside_id, order.destination_account_id, order.source_units)
 
 
 def _book(books: Books, moment: Moment, order: Order, deposit: Deposit) -> None:

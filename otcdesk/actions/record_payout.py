@@ -7,7 +7,7 @@ the outside, the fee into the desk's income, the surcharge to the tenant.
 from typing import Literal
 from uuid import UUID
 
-from otcdesk.actions.booking import Move, account, capture_hold, post, release_hold
+from otcdesk.actions.booking import Move, account, capture_hold, check_fits, post, release_hold
 from otcdesk.actions.follow_payout import follow_payout
 from otcdesk.actions.move_value import counter_account
 from otcdesk.actions.order_checks import amount_of, found_order
@@ -188,7 +188,8 @@ def record_return(command: RecordReturn, books: Books, moment: Moment) -> Payout
     """Credit the tenant with what came back of a settled payout, at its price, in an order of its own, once.
 
     The fee is not given back: the payout was made. Refuses ORDER_NOT_FOUND, INVALID_STATE for what is not settled,
-    RETURN_EXCEEDS_PAYOUT, AMOUNT_TOO_SMALL, TREASURY_INSUFFICIENT when the desk no longer has the asset.
+    RETURN_EXCEEDS_PAYOUT, AMOUNT_TOO_SMALL, TREASURY_INSUFFICIENT when the desk no longer has the asset, and
+    AMOUNT_TOO_LARGE when an account could not count it.
     """
     books.want((Order, command.order_id), (Payment, command.order_id), (Order, return_id(command.order_id)))
     paid = found_order(books, command.order_id, PRODUCT, None)
@@ -218,6 +219,8 @@ def _returned(command: RecordReturn, books: Books, moment: Moment, paid: Order, 
     treasury = books.find(Account, treasury_id(asset))
     if treasury is None or not treasury.covers(brings.units):
         raise Refusal(Code.TREASURY_INSUFFICIENT)
+    check_fits(books, desk_account_id(OUTSIDE, fiat), treasury_id(fiat), came.units)
+    check_fits(books, treasury.id, current, brings.units)
     order = Order(
         id=return_id(paid.id),
         tenant_id=paid.tenant_id,

@@ -1,7 +1,8 @@
 """Carry out the rules that a settled deposit sets off, in the deposit's own batch.
 
 A rule's orders are made for its tenant, under the rule's name. Each action is refused or carried out alone: what a
-refusal says is kept with the execution, for the operator.
+refusal says is kept with the execution, for the operator. A rule of which everything was refused has not fired: it
+waits for the next deposit.
 """
 
 from collections.abc import Sequence
@@ -49,9 +50,8 @@ def run_rules(books: Books, moment: Moment, order: Order, deposit: Deposit) -> N
     _want(books, order, fires)
     for rule in over:
         books.put(rule.with_(state=EXPIRED, updated_at=moment.now))
-    for rule in fires:
-        _fire(books, moment, rule, order, deposit, amount)
-    done = [*over, *(rule for rule in fires if not rule.is_permanent)]
+    fired = [rule for rule in fires if _fired(books, moment, rule, order, deposit, amount)]
+    done = [*over, *(rule for rule in fired if not rule.is_permanent)]
     if done:
         books.put(live.without([rule.id for rule in done]))
 
@@ -75,7 +75,9 @@ def _want(books: Books, order: Order, fires: Sequence[Rule]) -> None:
     )
 
 
-def _fire(books: Books, moment: Moment, rule: Rule, order: Order, deposit: Deposit, amount: Decimal) -> None:
+def _fired(books: Books, moment: Moment, rule: Rule, order: Order, deposit: Deposit, amount: Decimal) -> bool:
+    """Carry out a rule's actions; tells whether any of them made an order."""
+    orders = 0
     own = Moment(
         now=moment.now,
         arrived_at=moment.arrived_at,
@@ -95,9 +97,13 @@ def _fire(books: Books, moment: Moment, rule: Rule, order: Order, deposit: Depos
         try:
             made = _carried_out(books, own, action, execution, order, deposit, amount)
             books.add(execution.with_(order_id=made.id))
+            orders += 1
         except Refusal as refusal:  # before anything was written, as of every verb
             books.add(execution.with_(code=refusal.code.name, detail=refusal.detail))
+    if orders == 0:
+        return False
     books.put(rule.with_(fired=rule.fired + 1, state=rule.state if rule.is_permanent else DONE, updated_at=moment.now))
+    return True
 
 
 def _carried_out(

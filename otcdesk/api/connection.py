@@ -31,6 +31,7 @@ _PIECE_BYTES = 4_096
 
 _CRASHED = Answer(500, {"error": {"code": "INTERNAL_ERROR", "message": "Something broke."}})
 _FORWARDED_FOR = b"x-forwarded-for"
+_FORWARDED_PROTO = b"x-forwarded-proto"
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -196,6 +197,7 @@ class Connection(asyncio.Protocol):
             query_string=query,
             headers=self._headers,
             client_address=self._proxies.client(self._peer, self._headers.get(_FORWARDED_FOR)),
+            came_by_tls=self._proxies.came_by_tls(self._peer, self._headers.get(_FORWARDED_PROTO)),
             keep_alive=self._parser.should_keep_alive() and self._parser.get_http_version() != "1.0",
             body_bytes_max=self._limits.body_bytes,
         )

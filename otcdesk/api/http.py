@@ -49,6 +49,7 @@ class Request:
         "_size",
         "_whole",
         "api_version",
+        "came_by_tls",
         "client_address",
         "id",
         "inside",
@@ -75,6 +76,7 @@ class Request:
         keep_alive: bool,
         body_bytes_max: int,
         raw_path: str | None = None,
+        came_by_tls: bool = False,
     ) -> None:
         self.method = method
         #: The whole path, and the part of it that its dialect's routes name; and the whole path as it was written.
@@ -82,6 +84,8 @@ class Request:
         self.raw_path = path if raw_path is None else raw_path
         self.query_string = query_string
         self.client_address = client_address
+        #: Whether a proxy that is believed has said so.
+        self.came_by_tls = came_by_tls
         self.keep_alive = keep_alive
         #: The version of the contract that the path named, if it did.
         self.api_version = ""

@@ -11,7 +11,7 @@ _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class TrustedProxies:
-    """The addresses whose X-Forwarded-For is believed; nobody's, unless a setting names them.
+    """The addresses whose X-Forwarded-For and -Proto are believed; nobody's, unless a setting names them.
 
     Every proxy appends the address that it saw, so the list is read from its end: the last address that is not one of
     ours is the client's.
@@ -29,6 +29,10 @@ class TrustedProxies:
             return peer
         told = [address.strip() for address in forwarded_for.decode("latin-1").split(",")]
         return next((address for address in reversed(told) if not self._trusts(address)), told[0]) or peer
+
+    def came_by_tls(self, peer: str, forwarded_proto: bytes | None) -> bool:
+        """Tell whether a trusted proxy says that it was asked over TLS; the desk itself speaks none."""
+        return forwarded_proto is not None and forwarded_proto.strip().lower() == b"https" and self._trusts(peer)
 
     def _trusts(self, address: str) -> bool:
         if self._all:

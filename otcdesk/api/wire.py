@@ -12,14 +12,15 @@ from otcdesk.clock import iso_milliseconds
 from otcdesk.errors import Code, Refusal
 from otcdesk.money import print_rate
 
-Uuid = Annotated[str, Meta(pattern=r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")]
+_UUID_LENGTH = 36
+
+#: The length as well: a pattern's `$` lets a line break pass at the end.
+Uuid = Annotated[str, Meta(pattern=r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$", max_length=_UUID_LENGTH)]
 
 #: Texts that the desk writes, for what is said of them in documents: ids, times, and exact decimals.
 UuidText = Annotated[str, Meta(extra_json_schema={"format": "uuid"})]
 TimeText = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 DecimalText = Annotated[str, Meta(extra_json_schema={"format": "decimal"})]
-
-_UUID_LENGTH = 36
 
 #: PostgreSQL keeps any text but the character NUL.
 KEPT_TEXT = r"^[^\x00]*$"

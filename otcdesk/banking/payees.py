@@ -40,7 +40,7 @@ def payee_of(waiting: Waiting) -> Payee | None:
     account = account if isinstance(account, dict) else {}
     known = _object(waiting.profile)
     holder = details.get("AccountHolder") or known.get("FullName") or known.get("RegisteredName")
-    name = sepa_text(_name(holder), NAME_LENGTH)
+    name = payee_name(holder)
     iban = "".join((_text(account.get("AccountNumber")) or waiting.number or "").split())
     bic = _text(account.get("BankCode")) or waiting.bank_code or ""
     if not name or not is_iban(iban) or waiting.units > UNITS_MAX:
@@ -53,6 +53,11 @@ def payee_of(waiting: Waiting) -> Payee | None:
         bic=bic if BIC.fullmatch(bic) else None,
         remittance=sepa_text(told, REMITTANCE_LENGTH) or waiting.order_id.hex,
     )
+
+
+def payee_name(holder: object) -> str:
+    """Return a holder's name as banks take it; empty if it has no letter or digit that can be said in theirs."""
+    return sepa_text(_name(holder), NAME_LENGTH)
 
 
 def _object(text: str | None) -> dict[str, Any]:

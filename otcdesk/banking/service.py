@@ -107,7 +107,7 @@ class Banking:
         command = FilePayouts(
             fiat=EURO,
             payees=tuple(payees),
-            execution_on=execution_on or (await self.desk.business_time(lane)).date(),
+            execution_on=execution_on,
             format=settings.payout_file_format,
         )
         filed: PayoutsFiled = await self.desk.submit(caller, command, request_id=request_id, key=key)

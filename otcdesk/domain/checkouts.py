@@ -25,6 +25,7 @@ EXPIRED = "expired"
 
 OPEN = "open"
 CONFIRM = "confirm"
+PAY = "pay"
 CANCEL = "cancel"
 SETTLE = "settle"
 FAIL = "fail"
@@ -34,16 +35,21 @@ ASSET_IN = "asset_in"
 FIAT_IN = "fiat_in"
 FIAT_OUT = "fiat_out"
 
-#: Somebody pays to us: it may arrive before anybody has said that it will, and for long after.
+#: Somebody pays to us: it may arrive before anybody has said that it will, and for long after. What has arrived in full
+#: and cannot be bought for at once is paid: nothing that the clock does takes that back.
 PAYS_IN = Machine(
     start=CREATED,
     moves={
         (CREATED, OPEN): OPENED,
         (OPENED, CONFIRM): CONFIRMED,
+        (OPENED, PAY): CONFIRMED,
         (OPENED, SETTLE): SETTLED,
+        (OPENED, FAIL): FAILED,  # all of it arrived, and it buys nothing
         (OPENED, CANCEL): FAILED,
         (OPENED, EXPIRE): EXPIRED,
+        (CONFIRMED, PAY): CONFIRMED,
         (CONFIRMED, SETTLE): SETTLED,
+        (CONFIRMED, FAIL): FAILED,
         (CONFIRMED, EXPIRE): EXPIRED,
     },
 )
@@ -76,7 +82,13 @@ event_of = CHECKOUTS.event_of
 #: Bound on what a sender may have written around a reference.
 _TEXT_LENGTH_MAX = 1_000
 _REFERENCE_LENGTH = 12
-_REFERENCE = re.compile(rf"CO[A-Z2-7]{{{_REFERENCE_LENGTH}}}", re.ASCII)
+#: What looks like a reference may begin within another one: words of the sender's do that.
+_REFERENCE = re.compile(rf"(?=(CO[A-Z2-7]{{{_REFERENCE_LENGTH}}}))", re.ASCII)
+#: At most so many of them are looked up.
+_REFERENCES_MAX = 32
+
+#: At most so many deposits wait for a checkout to be bought for; what comes beyond them stays fiat.
+UNBOUGHT_MAX = 100
 
 
 def reference_of(order_id: UUID) -> str:
@@ -88,11 +100,14 @@ def reference_of(order_id: UUID) -> str:
     return f"CO{text[:_REFERENCE_LENGTH]}"
 
 
-def reference_in(text: str) -> str | None:
-    """Return the reference in what a sender wrote, however it was spaced, or None."""
+def references_in(text: str) -> tuple[str, ...]:
+    """Return everything in what a sender wrote, however it was spaced, that may be a reference, in its order.
+
+    Only the books know which one is: `Company invoice 4711` looks like one as well.
+    """
     written = "".join(text[:_TEXT_LENGTH_MAX].split()).replace("-", "").upper()
-    found = _REFERENCE.search(written)
-    return found[0] if found else None
+    found = dict.fromkeys(match[1] for match in _REFERENCE.finditer(written))
+    return tuple(found)[:_REFERENCES_MAX]
 
 
 def place_of(network: str, address: str) -> str:
@@ -137,7 +152,9 @@ class Checkout(Noun, frozen=True, kw_only=True, gc=False):
 class AwaitedPayment(Noun, frozen=True, kw_only=True, gc=False):
     """What is to arrive at a place, an address or under a reference, for a checkout, and what has arrived so far.
 
-    Both are in the units of the asset or fiat that the person pays; what it has brought is in the asset's.
+    Both are in the units of the asset or fiat that the person pays; what it has brought is in the asset's, at the
+    `rate` at which the latest of it was bought. `unbought_ids` are the deposits, oldest first, that have arrived and
+    could not be bought for yet; each is bought for once, as a whole.
     """
 
     place: str
@@ -145,6 +162,8 @@ class AwaitedPayment(Noun, frozen=True, kw_only=True, gc=False):
     due_units: int
     arrived_units: int = 0
     brought_units: int = 0
+    unbought_ids: tuple[UUID, ...] = ()
+    rate: Decimal | None = None
 
     @property
     def key(self) -> str:

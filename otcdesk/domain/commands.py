@@ -27,6 +27,11 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
         """Tell whether the same command again, under its key, is answered as the first was."""
         return True
 
+    @property
+    def compared(self) -> "Command":
+        """Return what its key stands for: all of it but what the desk adds, which another day may add otherwise."""
+        return self
+
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
     """What a command answers; stored as JSON where its policy keeps replies."""

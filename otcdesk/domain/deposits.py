@@ -39,6 +39,10 @@ DEPOSIT_ORDER = Machine(
     },
 )
 
+#: Assets that are on chains, so no bank has any of them, and the networks on which they have addresses.
+CHAIN_ASSETS = frozenset({"BTC", "ETH", "USDC"})
+CHAIN_NETWORKS = frozenset({"Bitcoin", "Ethereum", "PolygonPos", "Solana", "Base", "Celo", "FlowEvm", "Gnosis"})
+
 DEPOSITS = Lifecycle(
     product="deposit",
     machines={FIAT: DEPOSIT_ORDER, ASSET: DEPOSIT_ORDER},
@@ -56,6 +60,11 @@ event_of = DEPOSITS.event_of
 def deposit_id(network: str, destination: str, outside_id: str) -> UUID:
     """Return the id of the deposit that the outside knows by this id, at a destination on a network ("": a bank)."""
     return declared_id("deposit", network, destination, outside_id)
+
+
+def purchase_id(order_id: UUID) -> UUID:
+    """Return the id of what is bought for a deposit: it is spent once."""
+    return declared_id("deposit purchase", str(order_id))
 
 
 def refund_id(order_id: UUID) -> UUID:

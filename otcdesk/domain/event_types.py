@@ -100,6 +100,7 @@ CHAIN_PAYOUT_FAILED = _of_order("chain_payout.failed", "A transfer to an address
 
 CHECKOUT_OPENED = _of_order("checkout.opened", "A checkout waits for a person to complete it on its page.")
 CHECKOUT_CONFIRMED = _of_order("checkout.confirmed", "A person completed a checkout; it ends with what is paid for it.")
+CHECKOUT_PAID = _of_order("checkout.paid", "All of it has arrived for a checkout, and waits to be bought for.")
 CHECKOUT_CANCELLED = _of_order("checkout.cancelled", "A person turned a checkout down.")
 CHECKOUT_SETTLED = _of_order("checkout.settled", "What a checkout is about was paid.")
 CHECKOUT_FAILED = _of_order("checkout.failed", "What a checkout is about could not be paid.")
@@ -172,6 +173,7 @@ _CHAIN_PAYOUT_MOVES: dict[tuple[str, str], EventType] = {
 _CHECKOUT_MOVES: dict[tuple[str, str], EventType] = {
     (h.OPEN, h.OPENED): CHECKOUT_OPENED,
     (h.CONFIRM, h.CONFIRMED): CHECKOUT_CONFIRMED,
+    (h.PAY, h.CONFIRMED): CHECKOUT_PAID,
     (h.CANCEL, h.FAILED): CHECKOUT_CANCELLED,
     (h.SETTLE, h.SETTLED): CHECKOUT_SETTLED,
     (h.FAIL, h.FAILED): CHECKOUT_FAILED,

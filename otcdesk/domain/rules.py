@@ -1,7 +1,8 @@
 """Rules: what a tenant wants done when a deposit arrives, without being asked again (ramp contract 3.10).
 
 A rule has conditions, any one of which sets it off, and actions, all of which are then carried out. Amounts may be the
-deposit's own, worked on in steps of exact decimals. It fires once, or each time; never after it has expired.
+deposit's own, worked on in steps of exact decimals. It fires once, or each time; never after it has expired. Where all
+of its actions are refused it has not fired.
 """
 
 from collections.abc import Sequence
@@ -117,7 +118,7 @@ class Rule(Noun, frozen=True, kw_only=True, gc=False):
     """A rule of a tenant. `terms` are `RuleTerms` as JSON. `party_id`: only deposits for this party set it off.
 
     With a destination of its own (`is_bound`) it sees what arrives there and nothing else. `fired` counts how often it
-    has fired; one that is not permanent is done with the first time.
+    has fired, that is, for how many deposits it made an order; one that is not permanent is done with the first time.
     """
 
     id: UUID
@@ -171,9 +172,9 @@ class LiveRules(Noun, frozen=True, kw_only=True, gc=False):
 
 
 class RuleExecution(Noun, frozen=True, kw_only=True, gc=False):
-    """What became of one action when a rule fired: the order that it made, or the code and sentence of its refusal.
+    """What became of an action that a deposit set off: the order that it made, or the code and sentence of its refusal.
 
-    All actions of one firing share the `id`; `number` counts them from 1.
+    All actions of a rule on one deposit share the `id`; `number` counts them from 1.
     """
 
     id: UUID

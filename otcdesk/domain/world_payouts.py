@@ -154,7 +154,7 @@ def declared_person(tenant_id: UUID, row: FilePerson) -> DeclaredPerson:
     """Return whom a tenant pays; refuses DECLARATION_INVALID for particulars that are no JSON object."""
     try:
         msgspec.json.decode(row.details, type=dict)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):
         raise invalid(f"the details of {row.external_id!r} are not a JSON object") from None
     return DeclaredPerson(
         id=named_party_id(tenant_id, row.external_id),
@@ -204,7 +204,7 @@ def _channel(row: FileChannel, scales: dict[str, int]) -> Channel:
         raise invalid(f"channel {row.ref!r} has a spread or processing time out of bounds")
     try:
         msgspec.json.decode(row.form_schema, type=dict)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):
         raise invalid(f"the form of channel {row.ref!r} is not a JSON object") from None
     return Channel(
         id=row.id or channel_id(row.ref),

@@ -19,8 +19,8 @@ class _KeptRefusal(msgspec.Struct):
 
 
 def fingerprint(command: Command) -> str:
-    """Return what tells this command's kind and content from any other's."""
-    return hashlib.sha256(type(command).__name__.encode() + _encode(command)).hexdigest()
+    """Return what tells this command's kind, and what its caller decided, from any other's."""
+    return hashlib.sha256(type(command).__name__.encode() + _encode(command.compared)).hexdigest()
 
 
 def record_key(ticket: Ticket) -> tuple[type[KeyRecord], Any]:

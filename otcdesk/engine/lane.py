@@ -40,8 +40,9 @@ log = structlog.get_logger()
 
 #: A decision names what it still needs at most this often: an order, then its accounts, then the desk's own. The
 #: longest way is a deposit's: its place, its accounts, the rules that it sets off and what they sell, and what it was
-#: paid for.
-READINGS_MAX = 12
+#: paid for. No command alone takes more than twelve; the rest is for what it needs only because of another one before
+#: it in its batch.
+READINGS_MAX = 20
 
 #: Who lost the fence so often waits for the lane's turn, so that everybody makes progress.
 LOSSES_BEFORE_TURN = 2

@@ -182,6 +182,33 @@ class PayoutRail(Protocol):
         ...
 
 
+class BankPlace(msgspec.Struct, frozen=True, kw_only=True):
+    """A bank account at which money arrives; `name` is how whoever pays to it is told of it (ramp contract 3.7)."""
+
+    name: str
+    type: str
+    country: str
+    fiat: str
+    number: str
+    bank_code: str | None
+    holder: str
+
+
+class DepositPlaces(Protocol):
+    """Who opens places where money arrives for the desk: a custodian's addresses, a bank's virtual accounts.
+
+    A name has one place for ever: asking again is answered with the same. Raises RailUnavailable or RailUnknown.
+    """
+
+    async def address(self, lane: int, network: str, name: str) -> str:
+        """Return the address of a name on a network."""
+        ...
+
+    async def bank(self, lane: int, fiat: str, name: str) -> BankPlace:
+        """Return the bank account of a name for a fiat."""
+        ...
+
+
 class TaxProvider(Protocol):
     """Who knows what is withheld of a party's gains."""
 

@@ -96,7 +96,9 @@ def test_a_debit_takes_what_is_available_and_not_more() -> None:
     assert desk.refuse(adjusting(paid, "debit", available + 1)) is Code.BALANCE_INSUFFICIENT
     adjusted(desk, paid, "debit", available)
     assert current(desk) == (0, waiting.source_units)
-    adjusted(desk, paid, "credit", 10**38)
+    largest = 10**38 - waiting.source_units  # with what is held it fills the account
+    assert desk.refuse(adjusting(paid, "credit", largest + 1)) is Code.AMOUNT_TOO_LARGE
+    adjusted(desk, paid, "credit", largest)
     assert_balanced(desk)
 
 

@@ -5,15 +5,18 @@ from uuid import UUID
 
 import pytest
 
-from otcdesk.actions.booking import Move, capture_hold, place_hold, post, release_hold
+from otcdesk.actions.booking import Move, capture_hold, check_fits, fits, place_hold, post, release_hold
 from otcdesk.domain.commands import Moment
 from otcdesk.domain.ledger import Account, Entry, Hold, Posting
 from otcdesk.domain.noun import Noun
 from otcdesk.engine.books import LaneCache, WorkingSet
 from otcdesk.engine.store import Head, Kept, Loaded
+from otcdesk.errors import Code, Refusal
+from otcdesk.money import BALANCE_MAX, UNITS_MAX
 from tests.support.clocks import START
 
 ONE, TWO, OTHER, ORDER = UUID(int=1 << 8), UUID(int=2 << 8), UUID(int=3 << 8), UUID(int=4 << 8)
+NEW = UUID(int=5 << 8)
 MOMENT = Moment(now=START, arrived_at=START, command_id=UUID(int=9 << 8), caller="test", owner_id=ONE)
 
 
@@ -26,6 +29,7 @@ def books() -> WorkingSet:
     made = WorkingSet(LaneCache(10))
     asked: set[tuple[type[Noun], object]] = {(Account, row.id) for row in accounts}
     asked |= {(Hold, MOMENT.new_id(number)) for number in range(1, 4)}
+    asked.add((Account, NEW))
     made.take(Loaded(Head(1, "", START), [Kept(row, 1) for row in accounts]), asked)
     return made
 
@@ -84,3 +88,25 @@ def test_a_captured_hold_frees_its_units_to_be_posted(books: WorkingSet) -> None
     assert (ended.state, ended.ended_at) == ("captured", START)
     post(books, MOMENT, [Move(account(books, ONE), account(books, TWO), 100)], transaction_id=ORDER, reason="r")
     assert account(books, ONE).balance == 0
+
+
+@pytest.mark.parametrize("units, fit", [(UNITS_MAX - 100, True), (UNITS_MAX - 99, False)])
+def test_a_balance_is_counted_up_to_the_largest_amount_either_way(books: WorkingSet, units: int, *, fit: bool) -> None:
+    assert fits(books, ONE, units) is fit
+    assert fits(books, ONE, -units - 200) is fit
+    assert fits(books, NEW, UNITS_MAX)
+    if fit:
+        check_fits(books, NEW, ONE, units)
+        return
+    for source, destination in ((NEW, ONE), (ONE, NEW)):
+        with pytest.raises(Refusal) as caught:
+            check_fits(books, source, destination, UNITS_MAX + 1)
+        assert caught.value.code is Code.AMOUNT_TOO_LARGE
+    assert books.changes() == []
+
+
+def test_what_the_database_could_not_keep_is_a_bug(books: WorkingSet) -> None:
+    for account_id in (ONE, TWO):
+        books.put(account(books, account_id).with_(balance=BALANCE_MAX))
+    with pytest.raises(AssertionError, match="cannot keep"):
+        post(books, MOMENT, [Move(account(books, ONE), account(books, TWO), 1)], transaction_id=ORDER, reason="r")

@@ -109,3 +109,9 @@ def test_a_feed_is_not_put_out_of_force_by_a_file_without_a_price() -> None:
     unpriced = "\n".join(line for line in text.splitlines() if not line.startswith(of_prices))
     assert desk.act(declare(unpriced)).changed == 0
     assert desk.get(Price, ("EUR", "USDC")).feed_source == "f"
+
+
+def test_opening_balances_are_together_what_the_desk_can_count() -> None:
+    most = CONTRACT_WORLD.replace('"1000000.00"', f'"{"9" * 36}.00"')
+    with pytest.raises(Refusal, match="DECLARATION_INVALID"):
+        PureDesk(most)

@@ -1,5 +1,7 @@
 """Filing: only what waits for it, once, and who asks again is given the file that was made first."""
 
+from datetime import timedelta
+
 import pytest
 
 from otcdesk.actions.review_payout import CancelPayout, HoldPayout, ReleasePayout
@@ -7,7 +9,7 @@ from otcdesk.domain.bank_files import BankAccount, FiledPayout, PayoutFile
 from otcdesk.domain.orders import Order
 from otcdesk.domain.payouts import FILED
 from otcdesk.errors import Code
-from tests.support.bank import DAY, filed, filing, state_of, waiting
+from tests.support.bank import filed, filing, state_of, waiting
 from tests.support.payouts import B2, current, held_of, pending, ramp_desk, told_of
 
 
@@ -19,7 +21,7 @@ def test_payouts_go_into_a_file_in_their_order() -> None:
     bank = desk.get(BankAccount, "EUR")
     assert (file.iban, file.bic, file.name) == (bank.iban, bank.bic, bank.name)
     assert (file.order_ids, file.total_units) == (tuple(order.id for order in orders), 11_234)
-    assert (file.execution_on, file.created_by) == (DAY, "operator")
+    assert (file.execution_on, file.created_by) == (file.created_at.date(), "operator")
     assert [(one.number, one.units, one.file_id) for one in payouts] == [(1, 10_000, file.id), (2, 1_234, file.id)]
     assert len({one.end_to_end_id for one in payouts}) == 2
     for order in orders:
@@ -76,6 +78,17 @@ def test_payouts_of_several_tenants_share_a_file() -> None:
     file, payouts = filed(desk, waiting(desk), waiting(desk, tenant=B2))
     assert len(payouts) == 2
     assert file.total_units == 20_000
+
+
+@pytest.mark.parametrize("days, taken", [(-1, False), (0, True), (365, True), (366, False)])
+def test_the_bank_pays_on_a_day_within_a_year(days: int, *, taken: bool) -> None:
+    desk = ramp_desk()
+    order = waiting(desk)
+    day = desk.clock.now().date() + timedelta(days=days)
+    if taken:
+        assert desk.act(filing(order.id, execution_on=day)).file.execution_on == day
+    else:
+        assert desk.refuse(filing(order.id, execution_on=day)) is Code.REQUEST_INVALID
 
 
 @pytest.mark.parametrize("fiat, code", [("EUR", Code.NOTHING_TO_FILE), ("USD", Code.BANK_ACCOUNT_NOT_FOUND)])

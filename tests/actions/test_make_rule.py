@@ -63,8 +63,18 @@ def test_a_nonce_makes_one_rule_and_the_places_of_its_own(desk: PureDesk) -> Non
     address = desk.get(DepositAddress, (NETWORK, RULE_ADDRESS))
     assert (address.rule_id, address.party_id, address.tenant_id) == (first.rule.id, ADA, B1)
     assert desk.get(BankDetails, RULE_BANK_NAME).rule_id == first.rule.id
-    other = ruling(buying_action(spread_bps=1), party_id=ADA, **wanted)
-    assert desk.refuse(other, owner_id=B1, key="r-1") is Code.KEY_REUSED
+    for asked, given in (
+        (buying_action(address="0x" + "56" * 20), wanted),
+        (buying_action(), {**wanted, "addresses": ()}),
+    ):
+        assert desk.refuse(ruling(asked, party_id=ADA, **given), owner_id=B1, key="r-1") is Code.KEY_REUSED
+
+
+def test_terms_and_places_are_the_desks_and_do_not_tell_requests_apart(desk: PureDesk) -> None:
+    first = ruled(desk, buying_action(spread_bps=1), bank=bank(RULE_BANK_NAME))
+    again = ruled(desk, buying_action(spread_bps=2, fee_bps=3), bank=bank(f"{RULE_BANK_NAME}1"))
+    assert again == first
+    assert '"spread_bps":1' in first.rule.terms
 
 
 def test_what_a_rule_is_made_of_must_be_there_and_the_tenants(desk: PureDesk) -> None:

@@ -1,10 +1,13 @@
 """The operator's bookings."""
 
+from typing import Any
+
 from otcdesk.actions.move_value import Adjust, Deposit, Withdraw
 from otcdesk.domain.ledger import ADJUSTMENT, OUTSIDE, Account, desk_account_id
 from otcdesk.errors import Code
+from otcdesk.money import UNITS_MAX
 from tests.support.conversions import approved
-from tests.support.desk import FA1, TREASURY_USDC, WA1
+from tests.support.desk import FA1, FB1, TREASURY_USDC, WA1
 from tests.support.pure import PureDesk
 
 
@@ -46,3 +49,18 @@ def test_only_accounts_with_a_floor_are_booked_on() -> None:
     for account_id in (desk_account_id(OUTSIDE, "USDC"), desk_account_id(OUTSIDE, "XXX")):
         command = Deposit(account_id=account_id, units=1, reason="r", reference="r")
         assert desk.refuse(command) is Code.ACCOUNT_NOT_FOUND
+
+
+def test_what_an_account_could_not_count_is_refused_and_leaves_room_for_others() -> None:
+    desk = PureDesk()
+    booking: dict[str, Any] = {"account_id": FA1, "reason": "r", "reference": "r"}
+    for kind in (Deposit, Adjust):
+        assert desk.refuse(kind(units=UNITS_MAX - 999_999, **booking)) is Code.AMOUNT_TOO_LARGE
+    desk.act(Deposit(units=UNITS_MAX - 1_000_000, **booking))
+    desk.act(Withdraw(units=UNITS_MAX, **booking))
+    desk.act(Withdraw(account_id=FB1, units=1_000_000, reason="r", reference="r"))
+    assert desk.get(Account, desk_account_id(OUTSIDE, "EUR")).balance == 2_000_000
+    desk.act(Deposit(units=UNITS_MAX, **booking))
+    desk.act(Adjust(units=-UNITS_MAX, **booking))
+    assert desk.refuse(Deposit(account_id=FB1, units=2_000_001, reason="r", reference="r")) is Code.AMOUNT_TOO_LARGE
+    desk.act(Deposit(account_id=FB1, units=2_000_000, reason="r", reference="r"))

@@ -1,12 +1,14 @@
 """Deposits: told any number of times and booked once; what failed is never in the books and goes back."""
 
 import pytest
+from msgspec.structs import replace
 
-from otcdesk.actions.record_deposit import ConcludeDeposit
+from otcdesk.actions.record_deposit import ConcludeDeposit, OpenPlace
 from otcdesk.domain.deposits import Deposit, deposit_id
 from otcdesk.domain.events import Event
-from otcdesk.domain.ledger import LedgerTransaction
+from otcdesk.domain.ledger import OUTSIDE, Account, LedgerTransaction, desk_account_id
 from otcdesk.domain.orders import Order
+from otcdesk.domain.payouts import current_id
 from otcdesk.errors import Code
 from otcdesk.money import UNITS_MAX
 from tests.support.brokerage import assert_balanced
@@ -16,6 +18,7 @@ from tests.support.deposits import (
     NETWORK,
     SENDER,
     arriving,
+    bank,
     current,
     deposited,
     of_desk,
@@ -43,7 +46,7 @@ def events(desk: PureDesk, order: Order) -> list[tuple[str, str, int]]:
 def test_an_asset_that_has_arrived_is_its_tenants(desk: PureDesk) -> None:
     reply = deposited(desk, arriving())
     order, deposit = reply.order, reply.deposit
-    assert (reply.applied, reply.agrees) == (True, True)
+    assert reply.applied
     assert (order.state, order.side, order.version, order.tenant_id) == ("settled", "asset", 3, B1)
     assert order.id == deposit_id(NETWORK, ADDRESS, "tx-1")
     assert (deposit.party_id, deposit.network, deposit.address, deposit.hash) == (ADA, NETWORK, ADDRESS, "0xhash")
@@ -94,10 +97,22 @@ def test_telling_it_again_is_no_news(desk: PureDesk) -> None:
     assert deposited(desk, arriving()).applied
     for stage in ("settled", "pending"):
         again = deposited(desk, arriving(stage=stage))
-        assert (again.applied, again.agrees, again.order.state) == (False, True, "settled")
+        assert (again.applied, again.order.state) == (False, "settled")
     assert current(desk) == (HAD + 100_000_000, 0)
-    contrary = deposited(desk, arriving(stage="failed"))
-    assert (contrary.applied, contrary.agrees, contrary.order.state) == (False, False, "settled")
+
+
+@pytest.mark.parametrize("first, then", [("settled", "failed"), ("failed", "settled")])
+def test_the_contrary_of_what_is_known_is_refused(desk: PureDesk, first: str, then: str) -> None:
+    deposited(desk, arriving(stage=first))
+    assert desk.refuse(arriving(stage=then)) is Code.INVALID_STATE
+    assert not deposited(desk, arriving(stage="pending")).applied
+
+
+def test_a_deposit_that_went_back_may_be_told_as_failed_again(desk: PureDesk) -> None:
+    order = deposited(desk, arriving(stage="failed")).order
+    deposited(desk, ConcludeDeposit(order_id=order.id, stage="refunded"))
+    assert not deposited(desk, arriving(stage="failed")).applied
+    assert desk.refuse(arriving(stage="settled")) is Code.INVALID_STATE
 
 
 def test_the_same_id_elsewhere_is_another_deposit(desk: PureDesk) -> None:
@@ -144,3 +159,25 @@ def test_a_deposit_that_has_ended_becomes_nothing_else(desk: PureDesk, stages: l
 
 def test_only_deposits_can_be_concluded(desk: PureDesk) -> None:
     assert desk.refuse(ConcludeDeposit(order_id=ADA, stage="settled")) is Code.ORDER_NOT_FOUND
+
+
+def test_a_deposit_that_the_desk_could_not_count_is_refused_and_may_come_later(desk: PureDesk) -> None:
+    """All deposits of a fiat are booked against one account of the desk's: it fills, and says so."""
+    deposited(desk, transferring(UNITS_MAX - 10_000))
+    waits = deposited(desk, transferring(10_001, outside_id="w-2", stage="pending")).order
+    assert desk.refuse(ConcludeDeposit(order_id=waits.id, stage="settled")) is Code.AMOUNT_TOO_LARGE
+    assert desk.refuse(transferring(10_001, outside_id="w-2")) is Code.AMOUNT_TOO_LARGE
+    assert desk.refuse(transferring(10_001, outside_id="w-3")) is Code.AMOUNT_TOO_LARGE
+    assert (desk.get(Order, waits.id), (Order, deposit_id("", BANK_NAME, "w-3")) in desk.rows) == (waits, False)
+    deposited(desk, transferring(10_000, outside_id="w-4"))
+    assert of_desk(desk, "EUR")["outside"] == (-UNITS_MAX, 0)
+    outside = desk.get(Account, desk_account_id(OUTSIDE, "EUR"))
+    desk.put(outside.with_(balance=-UNITS_MAX + 10_001))
+    theirs = desk.get(Account, current_id(B1, "EUR"))
+    desk.put(theirs.with_(balance=0))
+    assert deposited(desk, ConcludeDeposit(order_id=waits.id, stage="settled")).order.state == "settled"
+
+
+def test_what_is_on_chains_arrives_at_no_bank(desk: PureDesk) -> None:
+    given = replace(bank("Bank/Local/BTC/X/1"), fiat="BTC")
+    assert desk.refuse(OpenPlace(tenant_id=B1, party_id=None, bank=given)) is Code.DEPOSIT_ASSET_WRONG

@@ -7,10 +7,11 @@ import pytest
 
 from otcdesk.actions.record_payout import RecordPayout
 from otcdesk.actions.review_payout import CancelPayout, HoldPayout
-from otcdesk.domain.ledger import TREASURY, Account, LedgerTransaction, Posting, desk_account_id
+from otcdesk.domain.ledger import OUTSIDE, TREASURY, Account, LedgerTransaction, Posting, desk_account_id
 from otcdesk.domain.orders import Order, Trade
 from otcdesk.domain.payouts import FEE_INCOME, Payment, current_id, return_id, surcharge_id
 from otcdesk.errors import Code
+from otcdesk.money import UNITS_MAX
 from tests.support.brokerage import assert_balanced, open_holds
 from tests.support.payouts import (
     ADA,
@@ -310,4 +311,14 @@ def test_the_desk_gives_back_only_what_it_still_has() -> None:
     desk.put(treasury.with_(held=treasury.balance - 108_695_651))
     assert desk.refuse(returning(paid)) is Code.TREASURY_INSUFFICIENT
     desk.put(treasury.with_(held=treasury.balance - 108_695_652))
+    assert desk.act(returning(paid)).applied
+
+
+def test_what_comes_back_is_counted_or_refused() -> None:
+    desk = ramp_desk()
+    paid = settled(desk)
+    outside = desk.get(Account, desk_account_id(OUTSIDE, "EUR"))
+    desk.put(outside.with_(balance=-UNITS_MAX + 9_999))
+    assert desk.refuse(returning(paid)) is Code.AMOUNT_TOO_LARGE
+    desk.put(outside.with_(balance=-UNITS_MAX + 10_000))
     assert desk.act(returning(paid)).applied

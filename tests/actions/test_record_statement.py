@@ -7,10 +7,11 @@ import pytest
 
 from otcdesk.actions.resolve_statement_line import ResolveLine
 from otcdesk.domain.bank_files import FiledPayout, StatementLine
-from otcdesk.domain.ledger import TREASURY, Account, desk_account_id
+from otcdesk.domain.ledger import OUTSIDE, TREASURY, Account, desk_account_id
 from otcdesk.domain.noun import Noun
 from otcdesk.domain.orders import Order
 from otcdesk.domain.payouts import return_id
+from otcdesk.money import UNITS_MAX
 from tests.support.bank import filed, given_line, lines_of, state_of, told, took, waiting
 from tests.support.payouts import current, of_the_desk, ramp_desk, settled, told_of
 from tests.support.pure import PureDesk
@@ -215,6 +216,20 @@ def test_a_return_that_the_books_refuse_is_tried_again_with_the_statement() -> N
     reply = told(desk, came_back(payout))
     assert (reply.new, reply.matched) == (0, 1)
     assert desk.get(StatementLine, refused.id).state == "matched"
+
+
+def test_a_return_that_the_desk_could_not_count_is_a_line_for_the_operator() -> None:
+    desk = ramp_desk()
+    _, (payout,) = filed(desk, waiting(desk))
+    told(desk, paid(payout))
+    outside = desk.get(Account, desk_account_id(OUTSIDE, "EUR"))
+    desk.put(outside.with_(balance=-UNITS_MAX))
+    before = snapshot(desk)
+    reply = told(desk, came_back(payout), Entry("1.00"))
+    assert reply.unmatched == {"amount_too_large": 1, "unknown_reference": 1}
+    assert {kind for kind, _ in desk.rows.keys() - before.keys()} == {StatementLine}
+    desk.put(outside)
+    assert told(desk, came_back(payout)).matched == 1
 
 
 def test_a_refused_line_does_not_take_the_others_with_it() -> None:

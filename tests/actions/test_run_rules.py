@@ -8,6 +8,7 @@ from uuid import UUID
 import pytest
 
 from otcdesk.actions.deposit_checks import GivenAddress
+from otcdesk.actions.publish_price import SwitchFeed
 from otcdesk.actions.record_deposit import ConcludeDeposit, OpenPlace
 from otcdesk.domain.chain_payouts import ChainPayout
 from otcdesk.domain.orders import Order, Trade
@@ -242,7 +243,7 @@ def test_a_refusal_of_the_sale_never_undoes_the_deposit(desk: PureDesk, arrives:
     assert (execution.code, execution.order_id, bool(execution.detail)) == (code, None, True)
     assert current(desk) == (HAD + 100_000_000, 0)
     assert payouts(desk) == []
-    assert (desk.get(Rule, rule.id).state, live(desk)) == ("done", ())
+    assert (desk.get(Rule, rule.id).state, desk.get(Rule, rule.id).fired, live(desk)) == ("live", 0, (rule.id,))
     assert_balanced(desk)
 
 
@@ -351,7 +352,49 @@ def test_a_deposit_is_spent_once(desk: PureDesk) -> None:
     buys = [buying_action(), buying_action()]
     ruled(desk, *buys, conditions=(Condition(asset="EUR"),), bank=bank(RULE_BANK_NAME))
     deposited(desk, transferring(destination=RULE_BANK_NAME))
-    assert executions(desk) == [(1, None, True), (2, "BALANCE_INSUFFICIENT", False)]
+    assert executions(desk) == [(1, None, True), (2, "DEPOSIT_SPENT", False)]
+
+
+def test_a_deposit_is_not_spent_on_what_others_deposited(desk: PureDesk) -> None:
+    with_usdc(desk)
+    deposited(desk, transferring(outside_id="of somebody else"))
+    ruled(desk, buying_action(), buying_action(), conditions=(Condition(asset="EUR"),), bank=bank(RULE_BANK_NAME))
+    deposited(desk, transferring(destination=RULE_BANK_NAME))
+    assert executions(desk) == [(1, None, True), (2, "DEPOSIT_SPENT", False)]
+    assert current(desk, "EUR") == (10_000, 0)
+
+
+def test_two_rules_do_not_spend_one_deposit(desk: PureDesk) -> None:
+    with_usdc(desk)
+    deposited(desk, transferring(outside_id="of somebody else"))
+    for nonce in "ab":
+        ruled(desk, buying_action(), conditions=(Condition(asset="EUR"),), nonce=nonce)
+    deposited(desk, transferring())
+    assert sorted(str(row.code) for row in desk.all(RuleExecution)) == ["DEPOSIT_SPENT", "None"]
+    assert sorted(row.state for row in desk.all(Rule)) == ["done", "live"]
+
+
+def test_a_refusal_does_not_use_a_rule_up(desk: PureDesk) -> None:
+    """Whoever sends a unit of dust to a rule's address, or pays while there is no price, must not end the rule."""
+    own = (GivenAddress(network=NETWORK, address=RULE_ADDRESS),)
+    rule = ruled(desk, selling_action(session(desk)), addresses=own).rule
+    deposited(desk, arriving(1, destination=RULE_ADDRESS, outside_id="dust"))
+    desk.act(SwitchFeed(source_asset="USDC", destination_asset="EUR", up=False))
+    deposited(desk, arriving(destination=RULE_ADDRESS, outside_id="no price"))
+    desk.act(SwitchFeed(source_asset="USDC", destination_asset="EUR", up=True))
+    assert (desk.get(Rule, rule.id), live(desk)) == (rule, (rule.id,))
+    for number in range(2):
+        deposited(desk, arriving(destination=RULE_ADDRESS, outside_id=f"real {number}"))
+    assert [row.code for row in desk.all(RuleExecution)] == ["CEILING_EXCEEDED", "PRICE_UNAVAILABLE", None]
+    assert (desk.get(Rule, rule.id).state, desk.get(Rule, rule.id).fired, live(desk)) == ("done", 1, ())
+
+
+def test_one_order_among_refusals_is_enough_to_be_done(desk: PureDesk) -> None:
+    prepared_id = session(desk)
+    rule = ruled(desk, selling_action(prepared_id, "9.99"), selling_action(prepared_id, "10.00")).rule
+    deposited(desk, arriving())
+    assert executions(desk) == [(1, "AMOUNT_TOO_SMALL", False), (2, None, True)]
+    assert (desk.get(Rule, rule.id).state, live(desk)) == ("done", ())
 
 
 def test_a_sale_by_a_rule_carries_the_tenants_surcharge() -> None:

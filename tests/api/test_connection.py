@@ -256,6 +256,24 @@ def test_a_proxy_is_believed_if_it_is_trusted(trusted: str, peer: str, told: byt
     assert TrustedProxies(trusted).client(peer, told) == client
 
 
+@pytest.mark.parametrize(
+    "trusted, peer, told, by_tls",
+    [
+        ("", "10.0.0.1", b"https", False),
+        ("10.0.0.1", "10.0.0.1", b"https", True),
+        ("10.0.0.1", "10.0.0.1", b" HTTPS ", True),
+        ("10.0.0.1", "10.0.0.1", b"http", False),
+        ("10.0.0.1", "10.0.0.1", None, False),
+        ("10.0.0.1", "10.0.0.2", b"https", False),
+        ("*", "4.4.4.4", b"https", True),
+    ],
+)
+def test_a_proxy_that_is_trusted_says_what_came_by_tls(
+    trusted: str, peer: str, told: bytes | None, *, by_tls: bool
+) -> None:
+    assert TrustedProxies(trusted).came_by_tls(peer, told) is by_tls
+
+
 def test_a_proxy_that_is_no_address_stops_the_start() -> None:
     with pytest.raises(SettingsError, match="DESK_TRUSTED_PROXIES"):
         TrustedProxies("10.0.0.1, proxy.example")

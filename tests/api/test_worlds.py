@@ -1,7 +1,9 @@
 """The sandbox: worlds are quick to make, apart from each other, steered by their own token, and can be deleted."""
 
+import json
 import statistics
 import time
+from importlib.resources import files
 from typing import Any
 
 import asyncpg
@@ -20,6 +22,23 @@ def _hooks(count: int) -> str:
         'event_types = ["otc_exchange.created"]\n'
         for number in range(count)
     )
+
+
+def _with_channel(form_schema: str) -> str:
+    channel = 'ref = "x"\ntype = "BankLocal"\ncountry = "XX"\nfiat = "EUR"\nminimum = "1"\n'
+    text = (files("otcdesk") / "worlds" / "ramp.toml").read_text(encoding="utf-8")
+    added = f"\n[[payouts.channels]]\n{channel}form_schema = '''{form_schema}'''\n\n[[operators]]"
+    return text.replace("\n[[operators]]", added, 1)
+
+
+#: Few bytes that look at a value more often than anybody could wait for.
+DOUBLING = json.dumps(
+    {
+        "$ref": "#/definitions/d27",
+        "definitions": {"d0": {"not": {"type": "null"}}}
+        | {f"d{level}": {"allOf": [{"$ref": f"#/definitions/d{level - 1}"}] * 2} for level in range(1, 28)},
+    }
+)
 
 
 def test_a_world_is_made_in_less_than_200_ms(server: DeskServer) -> None:
@@ -106,6 +125,8 @@ def test_a_world_of_another_template(server: DeskServer) -> None:
         ),
         ({"world": CONTRACT_WORLD + _hooks(21)}, 400, "WORLD_INVALID"),
         ({"world": CONTRACT_WORLD + _hooks(1).replace("127.0.0.1", "nowhere.invalid")}, 400, "WORLD_INVALID"),
+        ({"world": _with_channel('{"enum":' + "[" * 20_000 + "]" * 20_000 + "}")}, 400, "WORLD_INVALID"),
+        ({"world": _with_channel(DOUBLING)}, 400, "WORLD_INVALID"),
         ([], 400, "VALIDATION_ERROR"),
         ("x", 400, "VALIDATION_ERROR"),
     ],

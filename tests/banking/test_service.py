@@ -4,7 +4,7 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncIterator
-from datetime import date
+from datetime import timedelta
 from io import BytesIO
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -20,6 +20,8 @@ from otcdesk.desk import Caller
 from otcdesk.domain.bank_files import FiledPayout, StatementLine
 from otcdesk.domain.orders import Order
 from otcdesk.domain.parties import DESK_ID
+from otcdesk.domain.payouts import return_id
+from otcdesk.engine.lane import READINGS_MAX
 from otcdesk.errors import Code, Refusal
 from otcdesk.storage.verify import verify
 from tests.support.bank import HOLDER
@@ -142,11 +144,12 @@ async def test_what_is_held_meanwhile_is_left_out(bank: Bank) -> None:
 
 async def test_a_file_can_be_fetched_again_and_is_the_same(bank: Bank) -> None:
     await bank.sell("12.34")
-    file_id = (await bank.banking.file(bank.caller, execution_on=date(2026, 12, 1), request_id="r")).filed.file_id
+    day = (await bank.program.desk.business_time(bank.lane.number)).date() + timedelta(days=11)
+    file_id = (await bank.banking.file(bank.caller, execution_on=day, request_id="r")).filed.file_id
     content = await bank.banking.content(bank.lane.number, file_id)
     assert content == await bank.banking.content(bank.lane.number, file_id)
     root = etree.fromstring(content)
-    assert [element.text for element in root.iter("{*}InstdAmt", "{*}Dt")] == ["2026-12-01", "12.34"]
+    assert [element.text for element in root.iter("{*}InstdAmt", "{*}Dt")] == [day.isoformat(), "12.34"]
     with pytest.raises(Refusal) as caught:
         await bank.banking.content(bank.lane.number, uuid4())
     assert caught.value.code is Code.PAYOUT_FILE_NOT_FOUND
@@ -192,6 +195,23 @@ async def test_a_damaged_statement_is_taken_in_not_at_all_and_later_whole(bank: 
     assert "cut short or damaged after 1 whole entries" in caught.value.detail
     assert await bank.lines() == []
     assert (await bank.take_in(content)).matched == 2
+
+
+@pytest.mark.parametrize("as_a_sum", [False, True])
+async def test_what_many_lines_are_about_is_read_together(dsn: str, tmp_path: Path, *, as_a_sum: bool) -> None:
+    """A command names what it needs in few readings, however many payouts its lines are about (`READINGS_MAX`)."""
+    lane = await new_lane(dsn, RAMP_WORLD, SteeredClock())
+    number = 2 * READINGS_MAX
+    async with opened(lane, tmp_path) as program:
+        payouts = await Bank(program, lane).filed(*["2.00"] * number)
+    async with opened(lane, tmp_path) as program:  # a desk that has read nothing yet
+        bank = Bank(program, lane)
+        detail = await bank.banking.detail(lane.number, payouts[0].file_id)
+        debits = [paid_as_a_sum(detail.file)] if as_a_sum else [paid(each) for each in payouts]
+        taken = await bank.take_in(statement(*debits, *[came_back(each) for each in payouts]))
+        assert (taken.read, taken.matched) == (len(debits) + number, len(debits) + number)
+        assert {await bank.state(return_id(each.order_id)) for each in payouts} == {"settled"}
+        assert await bank.is_sound()
 
 
 async def test_a_statement_of_somebody_elses_account(bank: Bank) -> None:

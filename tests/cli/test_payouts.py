@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import asyncpg
@@ -53,14 +54,17 @@ def written(path: Path, content: bytes) -> Path:
     return path
 
 
-def states(desk: Desk) -> object:
-    return desk.ask("select string_agg(state, ' ' order by destination_units) from orders where product = 'payout'")
+def states(desk: Desk) -> str:
+    return str(
+        desk.ask("select string_agg(state, ' ' order by destination_units) from orders where product = 'payout'")
+    )
 
 
 def test_a_file_is_written_and_can_be_written_again(desk: Desk, tmp_path: Path) -> None:
     ids = sold(desk, "2.00", "3.00")
     out = tmp_path / "out.xml"
-    said = desk.run("payouts", "file", "--out", out, "--execution-date", "2030-01-02")
+    day = (datetime.now(UTC) + timedelta(days=300)).date().isoformat()
+    said = desk.run("payouts", "file", "--out", out, "--execution-date", day)
     assert said.code == 0, said
     assert "2 payouts, 5.00 EUR" in said.err
     assert out.stat().st_mode & 0o777 == 0o600
@@ -103,6 +107,55 @@ def test_what_is_amiss_is_told_and_ends_with_1(desk: Desk, tmp_path: Path) -> No
     assert_one_sentence(desk.run("payouts", "import-statement", written(tmp_path / "u.xml", other)))
 
 
+def test_an_import_that_is_killed_and_repeated_books_each_line_once(desk: Desk, tmp_path: Path) -> None:
+    number = 40
+    ids = sold(desk, *["2.00"] * number)
+    assert desk.run("payouts", "file").code == 0
+    entries = [Entry("2.00", end_to_end=order_id) for order_id in ids]
+    entries += [Entry("2.00", "CRDT", end_to_end=ids[0], returned="AC04"), Entry("1.00"), Entry("1.00")]
+    file = written(tmp_path / "s.xml", statement(*entries))
+    kills = recorded = 0
+    while recorded < number:
+        running = importing(desk, file, DESK_STATEMENT_LINES_MAX="1")
+        until = min(recorded + 10, number)
+        while running.poll() is None and count_of_lines(desk) < until:
+            pass
+        kills += running.poll() is None
+        running.kill()
+        running.communicate()
+        recorded = count_of_lines(desk)
+    assert kills > 1
+    rest = desk.run("payouts", "import-statement", file)
+    assert (rest.code, rest.lines[1:]) == (0, ["unmatched, unknown_reference: 2"])
+    assert count_of_lines(desk) == len(entries)
+    assert desk.ask("select count(*) from statement_lines where state = 'matched'") == number + 1
+    booked = """select string_agg(distinct reason || ' ' || number, ', ') from (
+        select reason, count(*) as number from ledger_transactions where order_id is not null group by order_id, reason
+    ) as each"""
+    assert desk.ask(booked) == "payout 1, payout return 1"
+    assert desk.ask("select count(distinct order_id) from ledger_transactions") == number + 1
+    assert states(desk).split() == ["settled"] * (number + 1)
+    assert desk.run("verify").code == 0
+
+
+def importing(desk: Desk, file: Path, **settings: str) -> subprocess.Popen[str]:
+    """Begin to import a statement."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "otcdesk", "payouts", "import-statement", str(file)],
+        cwd=ROOT,
+        env={**desk.env, "PYTHONPATH": str(ROOT), **settings},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def count_of_lines(desk: Desk) -> int:
+    found = desk.ask("select count(*) from statement_lines")
+    assert isinstance(found, int)
+    return found
+
+
 def test_ctrl_c_stops_it_between_two_commands_and_it_goes_on_later(desk: Desk, tmp_path: Path) -> None:
     (one,) = sold(desk, "2.00")
     desk.run("payouts", "file")
@@ -112,25 +165,16 @@ def test_ctrl_c_stops_it_between_two_commands_and_it_goes_on_later(desk: Desk, t
         for number in range(entries):
             target.write(entry_xml(Entry("1.00", reference=f"r{number}")) + "\n")
         target.write(entry_xml(Entry("2.00", end_to_end=one)) + STATEMENT_TAIL)
-    command = [sys.executable, "-m", "otcdesk", "payouts", "import-statement", str(file)]
-    running = subprocess.Popen(
-        command,
-        cwd=ROOT,
-        env={**desk.env, "PYTHONPATH": str(ROOT), "DESK_STATEMENT_LINES_MAX": "20"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    running = importing(desk, file, DESK_STATEMENT_LINES_MAX="20")
     deadline = time.monotonic() + 60
-    while not desk.ask("select count(*) from statement_lines"):
+    while not count_of_lines(desk):
         assert time.monotonic() < deadline
     running.send_signal(signal.SIGINT)
     out, err = running.communicate(timeout=60)
     assert "Traceback" not in err
     assert running.returncode == 1
     assert "stopped before its end; import it again to go on" in err
-    recorded = desk.ask("select count(*) from statement_lines")
-    assert isinstance(recorded, int)
+    recorded = count_of_lines(desk)
     assert 0 < recorded < entries
     assert out.startswith(f"{recorded} lines: ")
     rest = desk.run("payouts", "import-statement", file)

@@ -6,6 +6,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from otcdesk.actions.deposit_checks import SIMULATED_UNITS_MAX
 from tests.support.ramp import RampWorld, assert_error
 from tests.support.served import assert_books_sound
 from tests.support.server import DeskServer
@@ -189,6 +190,10 @@ HOSTILE = [
     ({"trigger": {"Conditions": [condition(Network="OffNetwork")]}}, "Trigger.Conditions.0.Network"),
     ({"trigger": {"Conditions": [condition(CryptoCurrency="DOGE")]}}, "Trigger.Conditions.0.CryptoCurrency"),
     ({"Expiry": "2030-01-01T00:00:00"}, "Expiry"),
+    ({"Expiry": "9999-12-31T23:59:59-01:00"}, "Expiry"),
+    ({"Expiry": "0001-01-01T00:00:00+01:00"}, "Expiry"),
+    ({"action": {"FormSessionID": f"{UUID(int=0)}\n"}}, "Actions.0.FormSessionID"),
+    ({"action": {"FiatAmount": {"Value": 1}}}, "Actions.0.FiatAmount.Value"),
 ]
 
 
@@ -234,7 +239,7 @@ def test_the_longest_chain_of_steps_is_refused_when_it_fires_and_the_deposit_sta
     (execution,) = world.operator("GET", f"/operator/rule-executions?ruleId={rule['ID']}").json()["data"]
     assert (execution["refused"], execution["orderId"], execution["ruleId"]) == ("AMOUNT_TOO_LARGE", None, rule["ID"])
     (shown,) = world.operator("GET", "/operator/rules").json()["data"]
-    assert (shown["id"], shown["status"], shown["fired"]) == (rule["ID"], "done", 1)
+    assert (shown["id"], shown["status"], shown["fired"]) == (rule["ID"], "live", 0)
 
 
 # -- workflows -----------------------------------------------------------------------------------------------------
@@ -367,6 +372,7 @@ def test_a_bank_deposit_buys_and_goes_to_the_address(world: RampWorld) -> None:
         ({"Network": "OffNetwork"}, "Network"),
         ({"Network": "Ethereum"}, "Network"),
         ({"FiatCurrency": "XXX"}, "FiatCurrency"),
+        ({"FiatCurrency": "BTC"}, "FiatCurrency"),
         ({"CryptoCurrency": "USDC"}, "CryptoCurrency"),
     ],
 )
@@ -381,8 +387,10 @@ def test_only_ones_own_bank_details_take_simulated_fiat(world: RampWorld) -> Non
     for changes, field in (
         ({"FiatAmount": "1.001"}, "FiatAmount"),
         ({"FiatAmount": "0"}, "FiatAmount"),
+        ({"FiatAmount": f"{SIMULATED_UNITS_MAX // 100}.01"}, "FiatAmount"),
         ({"FiatCurrency": "USD"}, "FiatCurrency"),
         ({"FiatCurrency": "XXX"}, "FiatCurrency"),
+        ({"FiatCurrency": "BTC"}, "FiatCurrency"),
     ):
         assert_error(world.post(SIMULATE, {**fiat, **changes}), 400, "InvalidMessage", field)
     gone = world.post(SIMULATE, {**fiat, "PaymentMethodID": "Bank/Sepa/EUR/X/Y"})
@@ -400,3 +408,11 @@ def test_a_fiat_deposit_that_fails_goes_back(world: RampWorld) -> None:
     (shown,) = world.operator("GET", "/operator/tenant-deposits?status=refunded").json()["data"]
     assert (shown["id"], shown["reason"], shown["amount"]) == (pending["id"], "name differs", "20.00")
     assert_books_sound(world)
+
+
+@pytest.mark.parametrize("changes", [{"asset": "EUR"}, {"network": "Nope"}, {"network": "OffNetwork"}])
+def test_only_what_is_on_chains_arrives_there(world: RampWorld, changes: dict[str, str]) -> None:
+    told = {"tenant": "user-b1", "asset": "USDC", "network": "Ethereum", "amount": "1", **changes}
+    answer = world.operator("POST", "/sandbox/chain-deposits", told)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "VALIDATION_ERROR")
+    assert world.transactions() == []

@@ -1,12 +1,13 @@
 """Checkouts of the ramp contract, 3.9, over real HTTP: what businesses open, and the pages that people complete."""
 
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
 
-from otcdesk.domain.checkouts import reference_in
+from otcdesk.domain.checkouts import references_in
 from tests.support.hosted import CHANNEL, FORM, ITEMS, RETURN_URL, Hosted, Page, opened, opening, returned
 from tests.support.ramp import IBAN, PERSON, SEPA_FILE, START, RampWorld, assert_error
 from tests.support.served import assert_books_sound
@@ -96,7 +97,7 @@ def test_limits_of_fields(world: RampWorld, field: str, value: Any) -> None:
     assert_error(world.post("/v1/checkout/payout/fiat", opening(**{field: value})), 400, "InvalidMessage", field)
 
 
-@pytest.mark.parametrize("amount", ["0", "1.0000001", "-1", ""])
+@pytest.mark.parametrize("amount", ["0", "1.0000001", "-1", "", "9" * 38])
 def test_limits_of_an_assets_amount(world: RampWorld, amount: str) -> None:
     body = opening("payin/crypto", CryptoAmount=amount)
     assert_error(world.post("/v1/checkout/payin/crypto", body), 400, "InvalidMessage", "CryptoAmount")
@@ -170,6 +171,38 @@ def test_the_same_nonce_is_told_what_has_become_of_it(world: RampWorld, kind: st
     hosted.send({**page.hidden, "action": "cancel"})
     again = world.post(f"/v1/checkout/{kind}", body).json()
     assert (again["HostedURL"], again["CheckoutSession"]["Status"]) == (first.json()["HostedURL"], "Failed")
+
+
+def test_what_a_setting_says_later_changes_nothing_of_a_nonce(fresh_dsn: str, tmp_path: Path) -> None:
+    """A restart with other terms is not the business's doing: what it asked for is told as it was agreed."""
+    asked = {
+        **{f"checkout/{kind}": opening(kind) for kind in KINDS[:3]},
+        "workflows/bank-deposit-to-onchain-address": {
+            "CustomerID": "cust-001",
+            "FiatCurrency": "EUR",
+            "CryptoCurrency": "USDC_TEST",
+            "Network": "EthereumTestSepolia",
+            "DestinationAddress": {"Address": "0x" + "34" * 20},
+        },
+    }
+    server = DeskServer(fresh_dsn, tmp_path).start()
+    try:
+        world = RampWorld(server)
+        first = {path: world.post(f"/v1/{path}", body) for path, body in asked.items()}
+    finally:
+        server.stop()
+    later = {"DESK_CHECKOUT_SECONDS": "1800", "DESK_RAMP_PURCHASE_SPREAD_BPS": "7", "DESK_RAMP_PURCHASE_FEE_BPS": "8"}
+    world.server = DeskServer(fresh_dsn, tmp_path, **later).start()
+    try:
+        again = {path: world.post(f"/v1/{path}", body) for path, body in asked.items()}
+    finally:
+        world.server.stop()
+    for path, answer in first.items():
+        assert (answer.status_code, again[path].status_code) == (200, 200), again[path].text
+        expected, told = answer.json(), again[path].json()
+        for one in (expected, told):
+            one.pop("HostedURL", None)  # has the server's port
+        assert told == expected
 
 
 def test_twenty_at_once_open_one(world: RampWorld) -> None:
@@ -499,7 +532,7 @@ def test_fiat_is_paid_under_a_reference_and_buys_the_asset(world: RampWorld) -> 
     hosted = Hosted(world, world.post("/v1/checkout/payin/fiat", body).json())
     page = hosted.page()
     words = page.text.split()
-    iban, reference = words[words.index("IBAN") + 1], next(word for word in words if reference_in(word))
+    iban, reference = words[words.index("IBAN") + 1], next(word for word in words if references_in(word))
     deposit = {
         "PaymentMethodID": f"Bank/Sepa/EUR/{words[words.index('BIC') + 1]}/{iban}",
         "FiatAmount": "100.00",

@@ -87,6 +87,11 @@ def test_what_is_no_signature(shared: RampWorld, token: str) -> None:
     assert_error(answer, 401, "Unauthorized")
 
 
+@pytest.mark.parametrize("path", [["/v1/balances"], {"path": "/v1/balances"}])
+def test_a_claim_of_another_type(shared: RampWorld, path: Any) -> None:
+    assert_error(shared.signed("GET", "/v1/balances", claims={"path": path}), 401, "Unauthorized")
+
+
 def test_a_token_may_be_used_again_for_the_same_request_only(world: RampWorld) -> None:
     session = world.session()["FormSessionID"]
     body = world.sell_body(session)
@@ -207,6 +212,7 @@ def strict(new_server: NewServer) -> RampWorld:
     server = new_server(
         DESK_RAMP_STATUSES="observed",
         DESK_RAMP_TLS_REQUIRED="true",
+        DESK_TRUSTED_PROXIES="127.0.0.1",
         DESK_RAMP_BROWSERS_REFUSED="true",
         DESK_RAMP_REQUESTS_PER_SECOND="1000",
     )
@@ -234,6 +240,11 @@ def test_tls_and_browsers(strict: RampWorld) -> None:
     assert _strictly(strict, "/v1/balances").status_code == 200
     assert _strictly(strict, "/v1/balances", **{"X-Forwarded-Proto": "http"}).status_code == 401
     assert _strictly(strict, "/v1/balances", Origin="https://example.com").status_code == 401
+
+
+def test_only_a_trusted_proxy_can_say_that_a_request_came_over_tls(new_server: NewServer) -> None:
+    world = RampWorld(new_server(DESK_RAMP_TLS_REQUIRED="true", DESK_TRUSTED_PROXIES="10.0.0.1"))
+    assert_error(_strictly(world, "/v1/balances"), 401, "Unauthorized")
 
 
 def test_neither_is_asked_for_unless_told(shared: RampWorld) -> None:

@@ -1,6 +1,6 @@
 """References that banks give back, and what an account at a bank is."""
 
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 from hypothesis import given

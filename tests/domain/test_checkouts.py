@@ -16,10 +16,11 @@ from otcdesk.domain.checkouts import (
     FIAT_IN,
     FIAT_OUT,
     OPEN,
+    PAY,
     SETTLE,
     place_of,
-    reference_in,
     reference_of,
+    references_in,
 )
 
 _SHARED = {
@@ -31,7 +32,15 @@ _SHARED = {
 }
 MOVES = {
     FIAT_OUT: {**_SHARED, ("confirmed", FAIL): "failed"},
-    FIAT_IN: {**_SHARED, ("open", SETTLE): "settled", ("confirmed", EXPIRE): "expired"},
+    FIAT_IN: {
+        **_SHARED,
+        ("open", PAY): "confirmed",
+        ("open", SETTLE): "settled",
+        ("open", FAIL): "failed",
+        ("confirmed", PAY): "confirmed",
+        ("confirmed", FAIL): "failed",
+        ("confirmed", EXPIRE): "expired",
+    },
 }
 MOVES[ASSET_IN] = MOVES[FIAT_IN]
 
@@ -55,16 +64,33 @@ def test_references_are_short_and_all_different() -> None:
     assert {len(one) for one in references} == {14}
 
 
-@given(st.uuids(), st.text(alphabet="abcxyz 01,.-/\n", max_size=20), st.text(alphabet="xyz 01,./\n", max_size=20))
+_ANYTHING = st.text(alphabet="abcoxyzCO 0123467,.-/\n", max_size=40)
+
+
+@given(st.uuids(), _ANYTHING, _ANYTHING)
 def test_a_reference_is_found_in_what_people_write(order_id: UUID, before: str, after: str) -> None:
     reference = reference_of(order_id)
     for written in (reference, reference.lower(), f"{reference[:5]} {reference[5:9]}-{reference[9:]}"):
-        assert reference_in(f"{before} {written} {after}") == reference
+        assert reference in references_in(f"{before} {written} {after}")
+
+
+@pytest.mark.parametrize(
+    "before", ["Company invoice 4711", "Coffee machine order", "COSMETICS GMBH PAYS", "Your contract", "co", "COCOCOCO"]
+)
+def test_words_that_look_like_a_reference_do_not_hide_it(before: str) -> None:
+    reference = reference_of(UUID(int=4711))
+    for text in (f"{before} {reference}", f"{before}{reference}", f"{reference} {before} and more"):
+        assert reference in references_in(text)
 
 
 @pytest.mark.parametrize("text", ["", "CO", "CO12345678901", "thanks for all", "CO" + "A" * 11, "x" * 10_000])
 def test_what_is_no_reference_is_none(text: str) -> None:
-    assert reference_in(text) is None
+    assert references_in(text) == ()
+
+
+def test_only_so_many_are_looked_up() -> None:
+    assert len(references_in("CO" * 1_000)) == 1
+    assert len(references_in("".join(reference_of(uuid4()) for _ in range(1_000)))) <= 32
 
 
 def test_capitals_matter_only_where_they_are_no_checksum() -> None:

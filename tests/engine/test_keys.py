@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
+from msgspec.structs import replace
 
 from otcdesk.actions.move_value import Adjust, Deposit, Withdraw
 from otcdesk.engine.engine import Engine
@@ -248,3 +249,17 @@ def test_commands_of_another_kind_have_another_fingerprint() -> None:
     kinds = (Deposit, Withdraw, Adjust)
     alike = [kind(account_id=A, units=100, reason="bank", reference="R1") for kind in kinds]
     assert len({fingerprint(command) for command in alike}) == 3
+
+
+class _Agreed(Count, frozen=True, kw_only=True):
+    fee_bps: int = 0
+
+    @property
+    def compared(self) -> "_Agreed":
+        return replace(self, fee_bps=0)
+
+
+def test_what_the_desk_adds_to_a_command_is_not_compared() -> None:
+    prints = {fingerprint(_Agreed(name=name, fee_bps=fee_bps)) for name in ("one", "two") for fee_bps in (0, 7)}
+    assert len(prints) == 2
+    assert fingerprint(Count(name="one")) not in prints

@@ -36,7 +36,7 @@ POISONS: dict[str, Command] = {
     "it changes a row that does not exist": ChangeNothing(id=UUID(int=77)),
     "it asks for ever more rows": AskForEver(),
     "it adds a row that exists": AddTwice(name="there already"),
-    "units that the database cannot hold": Deposit(account_id=FA1, units=10**41, reason="much", reference="much"),
+    "a number that the database cannot hold": BreakConstraint(delay_ms=10**41),
 }
 
 

@@ -105,7 +105,7 @@ async def test_everything_happened(fresh_dsn: str) -> None:
         *(f"fiat {state}" for state in ("pending", "settled", "failed", "refunded")),
         *(f"send {state}" for state in ("pending", "settled", "failed")),
         *(f"asset_in {state}" for state in ("confirmed", "settled")),
-        "fiat_in settled",
+        *(f"fiat_in {state}" for state in ("open", "confirmed", "settled")),
         *(f"fiat_out {state}" for state in ("open", "confirmed", "settled", "failed", "expired")),
     }
 

@@ -33,7 +33,7 @@ def payee(order_id: UUID, **fields: Any) -> Payee:
 
 
 def filing(*order_ids: UUID, **fields: Any) -> FilePayouts:
-    told = {"fiat": "EUR", "payees": tuple(map(payee, order_ids)), "execution_on": DAY, "format": FORMATS[1], **fields}
+    told = {"fiat": "EUR", "payees": tuple(map(payee, order_ids)), "execution_on": None, "format": FORMATS[1], **fields}
     return FilePayouts(**told)
 
 

@@ -9,19 +9,28 @@ import jsonschema_rs
 import msgspec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from otcdesk.actions.record_deposit import RecordDeposit
+from otcdesk.domain import chain_payouts, checkouts, deposits
 from otcdesk.domain.assets import ListedAsset
 from otcdesk.domain.brokerage import ACCEPT, BROKERAGE, BY_ASSET, FAIL, FINISH, FirmQuote, Listing
+from otcdesk.domain.chain_payouts import ChainPayout
 from otcdesk.domain.conversions import CONFIRM, CONVERSIONS, MACHINES, moved
+from otcdesk.domain.deposits import BankDetails
 from otcdesk.domain.event_types import (
     BALANCE_UPDATED,
+    CHAIN_PAYOUT_SETTLED,
+    CHECKOUT_OPENED,
+    DEPOSIT_SETTLED,
     ORDER_MOVES,
     PAYOUT_FAILED,
     PAYOUT_SETTLED,
     PAYOUT_SUBMITTED,
     WEBHOOK_TEST,
     BrokerageFacts,
+    CheckoutFacts,
     EventType,
     Occurrence,
+    OutsideFacts,
     PayoutFacts,
     product_of,
 )
@@ -31,6 +40,8 @@ from otcdesk.domain.payouts import PAYOUTS, Payment, PaymentMethod
 from otcdesk.webhooks.envelope import Captured, CheckingKey, Envelope, KeyKind, Sending, SignatureInvalid, SigningKey
 from otcdesk.webhooks.key_pairs import new_key, public_text
 from tests.support import brokerage, payouts
+from tests.support import checkouts as hosted_checkouts
+from tests.support import deposits as places
 from tests.support.brokerage import brokerage_desk
 from tests.support.conversions import quoted
 from tests.support.desk import FA1, A
@@ -184,7 +195,7 @@ def payout_story(reason: str | None = None, *, tenant: UUID = payouts.B1) -> lis
         party_external_id="cust-001",
         reference=None,
         lane_kind="sandbox",
-        scales={code: desk.get(ListedAsset, code).scale for code in ("USDC", "EUR")},
+        scales=_scales(desk, "USDC", "EUR"),
     )
     kinds = [PAYOUT_SUBMITTED, PAYOUT_SETTLED if reason is None else PAYOUT_FAILED]
     told = [of_order(order, kind) for order, kind in zip(orders, kinds, strict=True)]
@@ -196,21 +207,73 @@ def payout_story(reason: str | None = None, *, tenant: UUID = payouts.B1) -> lis
 
 
 def every_move() -> list[Occurrence]:
-    """Return every move that orders of any product make, each for itself."""
+    """Return every move that orders of any product make, on each of its sides that is told apart, each for itself."""
     examples = {
-        CONVERSIONS.product: story(BUY, CONFIRM)[0],
-        BROKERAGE.product: brokerage_story()[0],
-        PAYOUTS.product: payout_story()[0],
+        CONVERSIONS.product: story(BUY, CONFIRM)[:1],
+        BROKERAGE.product: brokerage_story()[:1],
+        PAYOUTS.product: payout_story()[:1],
+        deposits.PRODUCT: [_bank_deposit(), _chain_deposit()],
+        chain_payouts.PRODUCT: [_chain_payout()],
+        checkouts.PRODUCT: [_checkout(side) for side in checkouts.CHECKOUTS.machines],
     }
-    kinds = {product_of(kind): kind for kind in ORDER_MOVES.values()}
-    examples |= {product: _plain(kind, product) for product, kind in kinds.items() if product not in examples}
-    return [_as(examples[product_of(kind)], kind, state) for (_, state), kind in ORDER_MOVES.items()]
+    return [
+        _as(example, kind, state) for (_, state), kind in ORDER_MOVES.items() for example in examples[product_of(kind)]
+    ]
 
 
-def _plain(kind: EventType, product: str) -> Occurrence:
-    """Return an order of a product of which nothing more is told than where it stands."""
-    order = payouts.pending(payouts.ramp_desk())
-    return of_order(order.with_(product=product), kind)
+def _deposit(command: RecordDeposit) -> tuple[Order, OutsideFacts]:
+    desk = payouts.ramp_desk()
+    places.open_places(desk)
+    recorded = places.deposited(desk, command)
+    facts = OutsideFacts(
+        deposit=recorded.deposit,
+        bank=desk.get(BankDetails, places.BANK_NAME) if command.network is None else None,
+        party_external_id="cust-001",
+        lane_kind="sandbox",
+        scales=_scales(desk, command.asset),
+    )
+    return recorded.order, facts
+
+
+def _bank_deposit() -> Occurrence:
+    order, facts = _deposit(places.transferring(reference="for the rent"))
+    return msgspec.structs.replace(of_order(order, DEPOSIT_SETTLED), outside=facts, tenant_name="user-b1")
+
+
+def _chain_deposit() -> Occurrence:
+    order, facts = _deposit(places.arriving())
+    return msgspec.structs.replace(of_order(order, DEPOSIT_SETTLED), outside=facts, tenant_name="user-b1")
+
+
+def _chain_payout() -> Occurrence:
+    desk = payouts.ramp_desk()
+    order = payouts.pending(desk).with_(
+        product=chain_payouts.PRODUCT, side=chain_payouts.SEND, destination_asset="USDC", destination_units=5
+    )
+    sending = ChainPayout(
+        order_id=order.id, tenant_id=order.tenant_id, party_id=None, network=places.NETWORK, address=places.ADDRESS
+    )
+    facts = OutsideFacts(sending=sending, lane_kind="sandbox", scales=_scales(desk, "USDC"))
+    return msgspec.structs.replace(of_order(order, CHAIN_PAYOUT_SETTLED), outside=facts, tenant_name="user-b1")
+
+
+def _checkout(side: str) -> Occurrence:
+    desk = payouts.ramp_desk()
+    items = '[{"Description":"Rent","Quantity":"1","UnitAmount":"100.00","TotalAmount":"100.00"}]'
+    told = hosted_checkouts.opened(desk, side, items=items)
+    assert told.order is not None
+    assert told.checkout is not None
+    facts = CheckoutFacts(
+        checkout=told.checkout,
+        party_external_id="cust-001",
+        lane_kind="sandbox",
+        scales=_scales(desk, "USDC", "EUR"),
+    )
+    return msgspec.structs.replace(of_order(told.order, CHECKOUT_OPENED), checkout=facts, tenant_name="user-b1")
+
+
+def _scales(desk: PureDesk, *codes: str) -> dict[str, int]:
+    return {code: desk.get(ListedAsset, code).scale for code in codes}
 
 
 def _as(occurrence: Occurrence, kind: EventType, state: str) -> Occurrence:

@@ -8,6 +8,13 @@ _CHECKOUT = """select id from orders where lane = $1 and product = 'checkout' an
 _PLACE = """select place from awaited_payments where lane = $1 and arrived_units {arrived} due_units
     order by place limit 1"""
 
+#: The place of the first checkout in fiat in a state for which something has arrived, and a change of what is its own.
+_FIAT = """select a.place from awaited_payments as a join orders as o on o.lane = a.lane and o.id = a.order_id
+    where a.lane = $1 and o.side = 'fiat_in' and o.state = '{state}' and a.arrived_units > 0 order by a.place limit 1"""
+_OF_PLACE = """{change}
+    from (select order_id as of_id, unbought_ids[1] as unbought_id, place from awaited_payments) as a
+    where {of} and place = $1"""
+
 CHECKOUT_BREACHES = [
     *(
         Breach("checkout_has_its_order", by, _CHECKOUT.format(side=side, state=state), "checkouts")
@@ -45,6 +52,45 @@ CHECKOUT_BREACHES = [
             ("update awaited_payments set due_units = due_units + 1 where place = $1", ">="),
             ("update awaited_payments set order_id = gen_random_uuid() where place = $1", "<"),
             ("update awaited_payments set arrived_units = due_units - 1 where place = $1", ">="),
+            ("update awaited_payments set arrived_units = due_units where place = $1", "<"),
+            (
+                _OF_PLACE.format(change="update orders set due_at = null", of="id = of_id"),
+                "<",
+            ),
+        )
+    ),
+    *(
+        Breach("awaited_payment_has_its_checkout", by, _FIAT.format(state="settled"), "awaited_payments")
+        for by in (
+            "update awaited_payments set unbought_ids = array[gen_random_uuid()] where place = $1",
+            "update awaited_payments set brought_units = brought_units + 1 where place = $1",
+        )
+    ),
+    Breach(
+        "awaited_payment_has_its_checkout",
+        _OF_PLACE.format(change="update orders set due_at = now()", of="id = of_id"),
+        _FIAT.format(state="confirmed"),
+        "awaited_payments",
+    ),
+    *(
+        Breach("arrival_is_bought_once", by, _FIAT.format(state=state), "awaited_payments")
+        for state, by in (
+            ("settled", "update awaited_payments set arrived_units = arrived_units - 1 where place = $1"),
+            ("settled", "update awaited_payments set brought_units = brought_units + 1 where place = $1"),
+            ("settled", _OF_PLACE.format(change="update payments set checkout_id = null", of="checkout_id = of_id")),
+            ("settled", _OF_PLACE.format(change="update payments set fiat_units = 9999", of="checkout_id = of_id")),
+            ("confirmed", "update awaited_payments set arrived_units = arrived_units - 1 where place = $1"),
+            ("confirmed", "update awaited_payments set unbought_ids = array[gen_random_uuid()] where place = $1"),
+            ("confirmed", "update awaited_payments set unbought_ids = unbought_ids || unbought_ids where place = $1"),
+            (
+                "confirmed",
+                _OF_PLACE.format(change="update orders set state = 'pending'", of="id = unbought_id"),
+            ),
+            (
+                "confirmed",
+                """update payments set deposit_id = (select unbought_ids[1] from awaited_payments where place = $1)
+                where kind = 'purchase'""",
+            ),
         )
     ),
     *(

@@ -52,6 +52,7 @@ DEPOSIT_BREACHES = [
             ("live", "update rules set fired = fired + 1 where id = $1"),
             ("live", "update rule_executions set deposit_id = gen_random_uuid() where rule_id = $1"),
             ("done", "delete from rule_executions where rule_id = $1"),
+            ("live", "update rule_executions set order_id = null, code = 'NO' where rule_id = $1"),
             ("done", "update rule_executions set tenant_id = gen_random_uuid() where rule_id = $1"),
             (
                 "live",
@@ -94,6 +95,13 @@ DEPOSIT_BREACHES = [
             "update payments set fiat = 'USD' where order_id = $1",
             "update payments set tenant_id = gen_random_uuid() where order_id = $1",
         )
+    ),
+    Breach(
+        "deposit_is_spent_once",
+        """update payments set deposit_id = (select q.deposit_id from payments as q where q.order_id = $1 limit 1)
+        where kind = 'purchase'""",
+        _PURCHASE,
+        "payments",
     ),
     *(
         Breach("chain_payout_has_its_order", by, _SENDING.format(state=state), "chain_payouts")

@@ -8,8 +8,10 @@ import pytest
 
 from otcdesk.actions.confirm_checkout import CancelCheckout
 from otcdesk.actions.deposit_checks import GivenAddress
+from otcdesk.actions.publish_price import SwitchFeed
 from otcdesk.actions.record_deposit import RecordDeposit
 from otcdesk.actions.record_due import RecordDue
+from otcdesk.actions.settle_checkout import SettleCheckouts
 from otcdesk.domain.checkouts import ASSET_IN, FIAT_IN, FIAT_OUT
 from otcdesk.domain.orders import Order
 from otcdesk.errors import Refusal
@@ -61,6 +63,21 @@ async def _paid_in(story: Any) -> None:
     fiat = await story.tell(opening(FIAT_IN, amount="10.00"), B1, "fiat")
     reference = fiat.checkout.reference
     await story.tell(_arrival("wire-1", "EUR", 1_000, destination=BANK.name, reference=reference))
+    await _paid_in_without_a_price(story)
+
+
+async def _paid_in_without_a_price(story: Any) -> None:
+    """Let fiat arrive that cannot be bought for: some of it is bought for later, all of it or a part still waits."""
+    later, paid, part = [
+        (await story.tell(opening(FIAT_IN, amount="10.00"), B1, f"fiat {number}")).checkout.reference
+        for number in range(3)
+    ]
+    await story.tell(SwitchFeed(source_asset="USDC", destination_asset="EUR", up=False))
+    for number, (reference, units) in enumerate(((later, 400), (later, 600), (paid, 1_000), (part, 300))):
+        wire = _arrival(f"late wire-{number}", "EUR", units, destination=BANK.name, reference=reference)
+        await story.tell(wire)
+    await story.tell(SwitchFeed(source_asset="USDC", destination_asset="EUR", up=True))
+    assert (await story.tell(SettleCheckouts(places=[later]))).bought == 2
 
 
 def _arrival(outside_id: str, asset: str, units: int, **told: Any) -> RecordDeposit:

@@ -37,6 +37,7 @@ async def deposited(story: Any) -> None:
         await _ruled(story, sell),
         await _ruled(story, sell, addresses=own),
         await _ruled(story, sell),
+        await _ruled(story, excessive),  # goes on living: nothing that it is to do is ever done
         await _ruled(story, buying_action(fee_bps=100), conditions=euros, bank=bank(RULE_BANK_NAME), is_permanent=True),
     ]
     await story.tell(StopRule(rule_id=rules[3].id))

@@ -192,7 +192,12 @@ def check_answer(response: httpx.Response) -> None:
         check_page(response)
         return
     is_file = path.startswith("/operator/payout-files/") and path.endswith("/content") and response.is_success
-    assert response.headers["content-type"] == ("application/xml" if is_file else "application/json")
+    if response.status_code == 204:
+        assert response.content == b""
+        assert "content-type" not in response.headers
+        assert "content-length" not in response.headers
+    else:
+        assert response.headers["content-type"] == ("application/xml" if is_file else "application/json")
     assert response.headers["cache-control"] == "no-store"
     assert re.fullmatch(r"[A-Za-z0-9._-]{8,64}", response.headers["x-request-id"])
     if path.startswith("/exchanges/"):

@@ -58,7 +58,9 @@ class Crash(Command, frozen=True, kw_only=True):
 
 
 class BreakConstraint(Command, frozen=True, kw_only=True):
-    """Stage a row that a check constraint refuses."""
+    """Stage a row that a check constraint refuses, or (with a number large enough) its column."""
+
+    delay_ms: int = -1
 
 
 class KeepText(Command, frozen=True, kw_only=True):
@@ -124,7 +126,7 @@ def crash(command: Crash, books: Books, moment: Moment) -> Reply:
 
 def break_constraint(command: BreakConstraint, books: Books, moment: Moment) -> Reply:
     """Stage what PostgreSQL refuses."""
-    books.add(Fault(rail=str(moment.command_id), delay_ms=-1))
+    books.add(Fault(rail=str(moment.command_id), delay_ms=command.delay_ms))
     return Reply()
 
 

@@ -14,6 +14,7 @@ from otcdesk.domain.payouts import current_id, return_id
 from otcdesk.money import Amount, Asset
 from otcdesk.rails.protocols import PayoutInstruction, PayoutReturn, PayoutWord, RailUnavailable, RailUnknown
 from otcdesk.serving import among_others, workers
+from otcdesk.workers import payouts
 from otcdesk.workers.payouts import Payouts
 from tests.support.clocks import SteeredClock
 from tests.support.desk import AUDIT_KEY, Lane
@@ -197,6 +198,62 @@ async def test_a_cancellation_without_a_decision_is_asked_for_again(ramp: Lane, 
         assert (await now(program, ramp.number, order)).state == "failed"
 
 
+async def test_a_cancellation_does_not_wait_until_what_was_asked_before_has_rested(ramp: Lane, tmp_path: Path) -> None:
+    async with opened(ramp, tmp_path, payout_retry_ms=60_000) as program:
+        rail = script(program, NOT_YET, NOT_YET, NOT_YET, TURNED_DOWN)
+        order = await waiting(program, ramp.number)
+        await wave(program)
+        clock_of(ramp).advance(seconds=61)
+        await wave(program)
+        assert await leases(ramp) == [(order.rail_reference, "", 2)]
+        await cancelled(program, ramp.number, order)
+        await wave(program)
+        asked = [("pay", order.rail_reference)] * 2 + [("cancel", order.rail_reference)]
+        assert rail.asked == asked
+        assert await leases(ramp) == [(order.rail_reference, "", 1)], "a cancellation begins with a short rest"
+        clock_of(ramp).advance(seconds=59)
+        await wave(program)
+        assert rail.asked == asked, "asked again before its own rest is over"
+        clock_of(ramp).advance(seconds=2)
+        await wave(program)
+        assert (await now(program, ramp.number, order)).state == "failed"
+
+
+async def test_a_payout_that_is_let_go_again_does_not_wait_either(ramp: Lane, tmp_path: Path) -> None:
+    async with opened(ramp, tmp_path, payout_retry_ms=60_000) as program:
+        script(program, NOT_YET, PAID)
+        order = await waiting(program, ramp.number)
+        await wave(program)
+        await told(program, ramp.number, HoldPayout(order_id=order.id, reason="who is that?"))
+        await told(program, ramp.number, ReleasePayout(order_id=order.id))
+        await wave(program)
+        assert (await now(program, ramp.number, order)).state == "settled"
+
+
+async def test_a_cancellation_while_the_provider_is_asked_is_told_right_after(ramp: Lane, tmp_path: Path) -> None:
+    async with opened(ramp, tmp_path, payout_retry_ms=60_000) as program:
+        rail = script(program, NOT_YET, TURNED_DOWN)
+        order = await waiting(program, ramp.number)
+
+        async def cancel(instruction: PayoutInstruction) -> None:
+            if rail.asked[-1][0] == "cancel":
+                return
+            await cancelled(program, ramp.number, order)
+            await wave_of_nobody(program)
+
+        rail.before = cancel
+        await wave(program)
+        assert rail.asked == [("pay", order.rail_reference)]
+        await wave(program)
+        assert rail.asked == [("pay", order.rail_reference), ("cancel", order.rail_reference)]
+        assert (await now(program, ramp.number, order)).state == "failed"
+
+
+async def wave_of_nobody(program: Program) -> None:
+    """Look for work with another process: what is asked for now is nobody else's, however it changed."""
+    assert await Payouts(program.desk, "another process", program.payouts.reads)._claim(10) == []
+
+
 async def test_what_a_provider_says_while_a_payout_is_held_is_booked(ramp: Lane, tmp_path: Path) -> None:
     async with opened(ramp, tmp_path) as program:
         rail = script(program, PAID)
@@ -275,6 +332,7 @@ async def test_what_comes_back_is_booked_once_and_acknowledged(ramp: Lane, tmp_p
         await program.payouts.book_returns()
         assert rail.returned, "the payout is not settled yet: it must be told again"
         await wave(program)
+        clock_of(ramp).advance(seconds=2)
         await program.payouts.book_returns()
         assert rail.returned == []
         (back,) = await fetch(ramp.dsn, "select * from orders where id = $1", return_id(order.id))
@@ -289,6 +347,55 @@ async def test_what_comes_back_is_booked_once_and_acknowledged(ramp: Lane, tmp_p
         await program.payouts.book_returns()
         assert (rail.returned, await available(program, ramp.number)) == ([], before)
     await assert_sound(ramp.dsn, ramp.number, AUDIT_KEY)
+
+
+async def test_a_return_that_the_books_do_not_take_rests_for_longer_each_time_and_is_told_of_once(
+    ramp: Lane, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with opened(ramp, tmp_path, payout_retry_ms=1_000, payout_rest_ms_max=3_000) as program:
+        rail = script(program, PAID)
+        order = await waiting(program, ramp.number)
+        rail.returned = [_in_lane(came_back(order), ramp)]
+        tried = 0
+        for rest_ms in (1_000, 2_000, 3_000, 3_000):
+            tried += 1
+            await program.payouts.book_returns()
+            assert await tries(ramp) == tried
+            clock_of(ramp).advance(milliseconds=rest_ms - 1)
+            await program.payouts.book_returns()
+            assert await tries(ramp) == tried, "tried again before its rest is over"
+            clock_of(ramp).advance(milliseconds=1)
+        assert capsys.readouterr().out.count("return_not_booked") == 1
+        await program.payouts.book_returns(ramp.number)
+        await program.payouts.book_returns(ramp.number)
+        assert await tries(ramp) == tried + 2, "the sandbox's work does not wait"
+        await wave(program)
+        await program.payouts.book_returns(ramp.number)
+        assert rail.returned == []
+        assert program.payouts._refused == {}
+        assert "return_not_booked" not in capsys.readouterr().out
+
+
+async def tries(ramp: Lane) -> int:
+    """Return how often the books were asked to take a return: each refusal is in the chain."""
+    (row,) = await fetch(ramp.dsn, "select count(*) from batches where notes like '%record_return%'")
+    number: int = row["count"]
+    return number
+
+
+async def test_returns_that_rest_leave_room_for_others(
+    ramp: Lane, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(payouts, "_RETURNS_MAX", 1)
+    async with opened(ramp, tmp_path) as program:
+        rail = script(program, PAID)
+        paid = await waiting(program, ramp.number)
+        await wave(program)
+        stuck = await waiting(program, ramp.number)
+        rail.returned = [_in_lane(came_back(order), ramp) for order in (stuck, paid)]
+        for _ in range(2):
+            await program.payouts.book_returns()
+        assert [one.order_id for one in rail.returned] == [stuck.id]
 
 
 def _in_lane(returned: PayoutReturn, lane: Lane) -> PayoutReturn:

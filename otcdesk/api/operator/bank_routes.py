@@ -380,6 +380,7 @@ ROUTES = (
         Code.INVALID_STATE,
         Code.RETURN_EXCEEDS_PAYOUT,
         Code.AMOUNT_TOO_SMALL,
+        Code.AMOUNT_TOO_LARGE,
         Code.TREASURY_INSUFFICIENT,
         body=ResolveRequest,
     ),

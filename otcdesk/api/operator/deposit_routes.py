@@ -216,6 +216,7 @@ ROUTES = (
         record_deposit,
         "Record what the bank or the chain tells of",
         Code.DEPOSIT_DIFFERS,
+        Code.INVALID_STATE,
         Code.DEPOSIT_PLACE_UNKNOWN,
         Code.ASSET_NOT_FOUND,
         Code.DEPOSIT_ASSET_WRONG,
@@ -231,6 +232,7 @@ ROUTES = (
         "Say what became of a deposit",
         Code.ORDER_NOT_FOUND,
         Code.INVALID_STATE,
+        Code.AMOUNT_TOO_LARGE,
         body=shapes.OutcomeRequest,
     ),
     _route(
@@ -239,6 +241,7 @@ ROUTES = (
         open_place,
         "Open a place where money arrives for a tenant",
         Code.PARTY_NOT_FOUND,
+        Code.DEPOSIT_ASSET_WRONG,
         Code.DEPOSIT_PLACE_TAKEN,
         body=PlaceRequest,
         status=201,

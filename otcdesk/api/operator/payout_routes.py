@@ -135,6 +135,7 @@ ROUTES = (
         payout_shapes.ReturnRequest,
         Code.RETURN_EXCEEDS_PAYOUT,
         Code.AMOUNT_TOO_SMALL,
+        Code.AMOUNT_TOO_LARGE,
         Code.TREASURY_INSUFFICIENT,
         status=201,
     ),

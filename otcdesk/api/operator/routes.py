@@ -201,7 +201,14 @@ async def _scales(call: Call) -> dict[str, int]:
 _ORDERS = "/otc-exchanges"
 _MOVES = (Code.ORDER_NOT_FOUND, Code.INVALID_STATE, Code.TREASURY_INSUFFICIENT)
 _PRICED = (Code.PRICE_UNAVAILABLE, Code.AMOUNT_TOO_SMALL, Code.AMOUNT_TOO_LARGE)
-_BOOKS = (Code.ACCOUNT_NOT_FOUND, Code.BALANCE_INSUFFICIENT, Code.KEY_REUSED, Code.KEY_IN_FLIGHT, Code.KEY_INVALID)
+_BOOKS = (
+    Code.ACCOUNT_NOT_FOUND,
+    Code.BALANCE_INSUFFICIENT,
+    Code.AMOUNT_TOO_LARGE,
+    Code.KEY_REUSED,
+    Code.KEY_IN_FLIGHT,
+    Code.KEY_INVALID,
+)
 
 
 def _move(action: str, handler: Any, body: Any, summary: str, *more: Code) -> Route:

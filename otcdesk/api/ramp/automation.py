@@ -9,27 +9,25 @@ from typing import Any, Final
 
 import msgspec
 
-from otcdesk.actions.deposit_checks import GivenAddress, GivenBankDetails
+from otcdesk.actions.deposit_checks import simulated
 from otcdesk.actions.make_rule import MakeRule, RuleMade
 from otcdesk.actions.record_deposit import DepositRecorded, RecordDeposit
 from otcdesk.api.dialect import Call, Route
 from otcdesk.api.ramp import automation_shapes as shapes
-from otcdesk.api.ramp.codes import ENVIRONMENTS
 from otcdesk.api.ramp.payouts import party_id_of
-from otcdesk.api.ramp.services import environment_of, listed_asset, scales_of
+from otcdesk.api.ramp.services import environment_of, listed_asset, listed_fiat, opened_address, opened_bank
 from otcdesk.api.ramp.shapes import positive
 from otcdesk.api.wire import uuid_of
 from otcdesk.credentials import RAMP_SCOPE
 from otcdesk.domain.deposits import BankDetails
+from otcdesk.domain.lanes import SANDBOX
 from otcdesk.domain.parties import declared_id
 from otcdesk.domain.rules import BuyAction, Condition, SellAction, SteppedAmount
 from otcdesk.errors import Code, Refusal
 from otcdesk.forms import wrong
-from otcdesk.money import UNITS_MAX, units_of
-from otcdesk.rails.simulated.places import simulated_address, simulated_bank
+from otcdesk.money import units_of
+from otcdesk.rails.simulated.places import simulated_bank
 
-#: Whose bank accounts the simulated ones are.
-_HOLDER: Final = "otcdesk"
 _NONCE_LENGTH: Final = 36
 
 
@@ -63,7 +61,7 @@ async def create_onchain_deposit_to_payment_method(call: Call) -> shapes.Onchain
         if condition.asset != asset:
             raise wrong({f"Trigger.Conditions.{number}.CryptoCurrency": "is not what is to be sold"})
     networks = dict.fromkeys(condition.network or "" for condition in conditions)
-    place = _place(call, call.key)
+    addresses = [await opened_address(call, network, _place(call, call.key)) for network in networks]
     action = SellAction(
         prepared_id=uuid_of(body.FormSessionID),
         asset=asset,
@@ -77,9 +75,7 @@ async def create_onchain_deposit_to_payment_method(call: Call) -> shapes.Onchain
             source_address=_given(body.Trigger.SourceAddress),
             conditions=conditions,
             actions=(action,),
-            addresses=tuple(
-                GivenAddress(network=network, address=simulated_address(network, place)) for network in networks
-            ),
+            addresses=tuple(addresses),
             expires_at=shapes.expiry_of(body.Trigger.Expiry, "Trigger.Expiry"),
         )
     )
@@ -94,25 +90,23 @@ async def create_bank_deposit_to_onchain_address(call: Call) -> shapes.BankWorkf
     body, environment, settings = call.body, environment_of(call), call.desk.settings
     asset = await listed_asset(call, body.CryptoCurrency)
     network = shapes.chain_network(body.Network, environment, "Network")
-    if body.FiatCurrency not in await scales_of(call, body.FiatCurrency):
-        raise wrong({"FiatCurrency": f"{body.FiatCurrency} is not offered here"})
+    fiat = await listed_fiat(call, body.FiatCurrency)
     address = shapes.checked_address(body.DestinationAddress.Address, network, "DestinationAddress.Address")
-    agreed = (settings.ramp_purchase_spread_bps, settings.ramp_purchase_fee_bps)
-    call.key = body.Nonce or hashlib.sha256(msgspec.json.encode((body, agreed))).hexdigest()[:_NONCE_LENGTH]
-    bank = simulated_bank(body.FiatCurrency, _place(call, call.key), _HOLDER)
+    call.key = body.Nonce or hashlib.sha256(msgspec.json.encode(body)).hexdigest()[:_NONCE_LENGTH]
+    bank = await opened_bank(call, fiat.code, _place(call, call.key))
     action = BuyAction(
         asset=asset.code,
         network=network,
         address=address,
-        spread_bps=agreed[0],
-        fee_bps=agreed[1],
+        spread_bps=settings.ramp_purchase_spread_bps,
+        fee_bps=settings.ramp_purchase_fee_bps,
     )
     made: RuleMade = await call.submit(
         MakeRule(
             party_id=party_id_of(call, body.CustomerID),
-            conditions=(Condition(asset=body.FiatCurrency),),
+            conditions=(Condition(asset=fiat.code),),
             actions=(action,),
-            bank=GivenBankDetails(**msgspec.structs.asdict(bank)),
+            bank=bank,
             is_permanent=True,
         )
     )
@@ -124,25 +118,23 @@ async def create_bank_deposit_to_onchain_address(call: Call) -> shapes.BankWorkf
 async def simulate_fiat_deposit(call: Call) -> shapes.SimulateAnswer:
     """Let fiat arrive at bank details of the business's, in a sandbox only."""
     body = call.body
-    if environment_of(call) is not ENVIRONMENTS["sandbox"]:
+    if environment_of(call).kind != SANDBOX:
         raise Refusal(Code.SCOPE_MISSING, "Deposits can be simulated in a sandbox only.")
-    scales = await scales_of(call, body.FiatCurrency)
-    if body.FiatCurrency not in scales:
-        raise wrong({"FiatCurrency": f"{body.FiatCurrency} is not offered here"})
-    units = units_of(positive(body.FiatAmount, "FiatAmount"), scales[body.FiatCurrency])
+    fiat = await listed_fiat(call, body.FiatCurrency)
+    units = units_of(positive(body.FiatAmount, "FiatAmount"), fiat.scale)
     if units is None:
         raise Refusal(Code.AMOUNT_TOO_FINE)
     await _check_own(call, body.PaymentMethodID)
     recorded: DepositRecorded = await call.submit(
         RecordDeposit(
             destination=body.PaymentMethodID,
-            asset=body.FiatCurrency,
-            units=min(units, UNITS_MAX + 1),
+            asset=fiat.code,
+            units=simulated(units),
             outside_id=str(call.desk.clock.new_id()),
             stage="settled",
             reference=body.Reference,
             sender_name="Simulated Sender",
-            sender_number=simulated_bank(body.FiatCurrency, "sender", "").number,
+            sender_number=simulated_bank(fiat.code, "sender", "").number,
         )
     )
     return shapes.SimulateAnswer(FiatDepositID=str(recorded.order.id))
@@ -209,6 +201,7 @@ ROUTES: Final = (
         shapes.OnchainWorkflowRequest,
         shapes.OnchainWorkflowAnswer,
         *_RULE,
+        Code.DEPOSIT_PLACES_CLOSED,
     ),
     _route(
         "/v1/workflows/bank-deposit-to-onchain-address",
@@ -217,6 +210,7 @@ ROUTES: Final = (
         shapes.BankWorkflowRequest,
         shapes.BankWorkflowAnswer,
         *_RULE,
+        Code.DEPOSIT_PLACES_CLOSED,
     ),
     _route(
         "/v1/sandbox/fiat-deposit/simulate",

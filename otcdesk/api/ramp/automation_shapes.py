@@ -275,10 +275,15 @@ def _value(text: str, field: str) -> Decimal | None:
 
 
 def expiry_of(given: datetime | None, field: str) -> datetime | None:
-    """Return when a rule ends; refuses REQUEST_INVALID for a time without a zone."""
-    if given is not None and given.tzinfo is None:
+    """Return when a rule ends; refuses REQUEST_INVALID for a time without a zone, and for one beyond the calendar."""
+    if given is None:
+        return None
+    if given.tzinfo is None:
         raise wrong({field: "must have a time zone"})
-    return None if given is None else given.astimezone(UTC)
+    try:
+        return given.astimezone(UTC)
+    except OverflowError:
+        raise wrong({field: "must be in the years 1 to 9999 in UTC"}) from None
 
 
 def watched(

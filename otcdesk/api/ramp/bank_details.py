@@ -31,6 +31,14 @@ _TAX_ID: Final = re.compile(r"[0-9]{11}|[0-9]{14}", re.ASCII)
 _ANY_IDENTIFIER: Final = re.compile(r"[\x21-\x7e]{1,100}", re.ASCII)
 
 
+#: By the country of an IBAN, which others its bank's BIC may be of (EPC409-09).
+_ALSO_OF: Final[Mapping[str, frozenset[str]]] = {
+    "FI": frozenset({"AX"}),
+    "FR": frozenset({"BL", "GF", "GP", "MF", "MQ", "NC", "PF", "PM", "RE", "TF", "WF", "YT"}),
+    "GB": frozenset({"GG", "IM", "JE"}),
+}
+
+
 class Account(msgspec.Struct, frozen=True, kw_only=True):
     """Whom a form names: an account or identifier, and the country that it is in."""
 
@@ -90,7 +98,7 @@ def _text(form: Form, part: str, name: str) -> str:
 
 def _sepa(channel: Channel, number: str, code: str | None) -> Account:
     country = _iban(channel, number)
-    return Account(number=number, country=country, bank_code=None if code is None else _bic(code))
+    return Account(number=number, country=country, bank_code=None if code is None else _bic_in(code, country))
 
 
 def _local(channel: Channel, number: str, code: str | None) -> Account:
@@ -125,6 +133,7 @@ def _abroad(channel: Channel, number: str, code: str | None) -> Account:
     country = bic[4:6] if channel.country == MANY_COUNTRIES else channel.country
     if _LOOKS_LIKE_IBAN.fullmatch(number):
         country = _iban(channel, number)
+        _bic_in(bic, country)
     return Account(number=_plain(channel, number, bic).number, country=country, bank_code=bic)
 
 
@@ -152,6 +161,14 @@ def _bic(code: str) -> str:
         return str(BIC(code))
     except SchwiftyException as error:
         raise wrong({BANK_CODE: f"is not a BIC: {_reason(error)}"}) from None
+
+
+def _bic_in(code: str, country: str) -> str:
+    """Return the BIC of a bank that may have an IBAN of a country; refuses REQUEST_INVALID for any other."""
+    bic = _bic(code)
+    if bic[4:6] != country and bic[4:6] not in _ALSO_OF.get(country, ()):
+        raise wrong({BANK_CODE: f"is of a bank in another country than the IBAN's, {country}"})
+    return bic
 
 
 def _reason(error: SchwiftyException) -> str:

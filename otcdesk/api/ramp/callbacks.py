@@ -216,7 +216,7 @@ def _checkout_data(occurrence: Occurrence) -> CheckoutSession:
     return session_of(order, facts.checkout, customer_id, facts.scales, ENVIRONMENTS[facts.lane_kind])
 
 
-#: That a checkout is confirmed changes no status.
+#: That a checkout is confirmed, or paid and not bought for yet, changes no status.
 _OF_CHECKOUTS: Final = (CHECKOUT_OPENED, CHECKOUT_SETTLED, CHECKOUT_FAILED, CHECKOUT_CANCELLED, CHECKOUT_EXPIRED)
 
 #: What is told, by the name in the catalogue of events: the type on the wire, and what makes its `Data`. That a payout

@@ -13,14 +13,15 @@ from msgspec import UNSET, Meta, UnsetType
 
 from otcdesk.api.dialect import Call
 from otcdesk.api.ramp import shapes
+from otcdesk.api.ramp.bank_details import MANY_COUNTRIES
 from otcdesk.api.ramp.paging import FIRST, Page, PageQuery, plain_query, required
-from otcdesk.api.ramp.payees import channel_of, details_of, known_method
+from otcdesk.api.ramp.payees import channel_of, details_of, known_method, method_named
 from otcdesk.api.ramp.payouts import party_id_of
 from otcdesk.api.ramp.services import listed_asset, scales_of
 from otcdesk.api.wire import DecimalText, UuidText, uuid_of
 from otcdesk.domain.lanes import LaneClock
 from otcdesk.domain.parties import Party
-from otcdesk.domain.payouts import CARD, Channel, PartyProfile, PaymentMethod, cost_of, payment_method_id
+from otcdesk.domain.payouts import CARD, Channel, PartyProfile, PaymentMethod, cost_of
 from otcdesk.domain.pricing import MarketRate, Price
 from otcdesk.errors import Code, Refusal
 from otcdesk.forms import missing_part, schema_of, wrong
@@ -30,15 +31,18 @@ _BEFORE_ALL: Final = UUID(int=0)
 #: More payment methods of one customer are not listed with a channel; they have a list of their own.
 _METHODS_MAX: Final = 100
 
-COUNTRY: Final = ("[A-Z]{2}", "a country code of two capitals")
+COUNTRY: Final = (f"{shapes.COUNTRY_CODES}|{MANY_COUNTRIES}", "a country code of ISO 3166-1")
 FIAT: Final = ("[A-Z]{3}", "a currency code of three capitals")
+
+#: A country, or that of channels which are usable from many.
+QueriedCountry = Annotated[str, Meta(pattern=f"^({COUNTRY[0]})$", min_length=2, max_length=2)]
 
 
 class ChannelsQuery(PageQuery, kw_only=True):
     """Which channels are asked for; `Country` or `FiatCurrency` must be there."""
 
     CryptoCurrency: shapes.AssetCode
-    Country: shapes.CountryCode | None = None
+    Country: QueriedCountry | None = None
     FiatCurrency: str | None = None
     FiatAmount: shapes.PositiveDecimal | None = None
     CustomerID: shapes.CustomerId | None = None
@@ -159,12 +163,17 @@ class _Asked(msgspec.Struct, frozen=True, kw_only=True):
 async def get_channels_sell(call: Call) -> ChannelPage:
     """List the channels by which an asset can be sold."""
     request = call.request
-    page = Page(request)
+    page = Page(request, ChannelsQuery)
     asked = await _asked(call)
     country, fiat = plain_query(request, "Country", *COUNTRY), plain_query(request, "FiatCurrency", *FIAT)
     if country is None and fiat is None:
         raise wrong({"Country": "is required unless FiatCurrency is given"})
-    asked, kind = await _with_method(call, asked)
+    asked = await _with_method(call, asked)
+    kind = None
+    if asked.known is not None:
+        if fiat not in {None, asked.known.fiat}:
+            return ChannelPage(Items=[])
+        kind, fiat = asked.known.type, asked.known.fiat
     rows = await _priced_channels(call, page, asked.asset, country, fiat, kind)
     now = call.desk.clock.now()
     return ChannelPage(
@@ -246,17 +255,13 @@ async def _methods(call: Call, party_id: UUID) -> list[PaymentMethod]:
     return await call.desk.reads.rows("payouts", "methods", PaymentMethod, *wanted)
 
 
-async def _with_method(call: Call, asked: _Asked) -> tuple[_Asked, str | None]:
-    """Return what is asked with the payment method that it names, and of which kind channels must then be."""
+async def _with_method(call: Call, asked: _Asked) -> _Asked:
+    """Return what is asked with the payment method that it names, and whose that is."""
     name = call.request.query.get("PaymentMethodID")
     if name is None:
-        return asked, None
-    caller = call.caller
-    method_id = payment_method_id(caller.owner_id, asked.party_id, name)
-    known = await call.desk.reads.row("payouts", "method", PaymentMethod, caller.lane, method_id, caller.owner_id)
-    if known is None:
-        raise Refusal(Code.PAYMENT_METHOD_NOT_FOUND)
-    return msgspec.structs.replace(asked, known=known), known.type
+        return asked
+    known = await method_named(call, asked.party_id, name)
+    return msgspec.structs.replace(asked, party_id=known.party_id, known=known)
 
 
 async def _answer(call: Call, row: Priced, asked: _Asked) -> ChannelAnswer:

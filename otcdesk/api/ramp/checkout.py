@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from otcdesk.actions.deposit_checks import GivenAddress, GivenBankDetails
 from otcdesk.actions.open_checkout import CheckoutOpened, OpenCheckout
 from otcdesk.api.dialect import Call, Route
 from otcdesk.api.ramp.checkout_links import CheckoutLinks, token_hash
@@ -17,14 +16,13 @@ from otcdesk.api.ramp.checkout_shapes import (
     session_of,
 )
 from otcdesk.api.ramp.customers import person_of
-from otcdesk.api.ramp.services import environment_of, listed_asset, listed_fiat, scales_of
+from otcdesk.api.ramp.services import environment_of, listed_asset, listed_fiat, opened_address, opened_bank, scales_of
 from otcdesk.api.ramp.shapes import CATEGORIES, positive
 from otcdesk.credentials import RAMP_SCOPE
 from otcdesk.domain.checkouts import ASSET_IN, FIAT_IN, FIAT_OUT
 from otcdesk.errors import Code
 from otcdesk.forms import wrong
 from otcdesk.money import units_of
-from otcdesk.rails.simulated.places import simulated_address, simulated_bank
 
 #: The network on which an asset is paid in: the contract's request names none.
 _NETWORKS: Final[Mapping[str, str]] = {"BTC": "Bitcoin", "ETH": "Ethereum", "USDC": "Ethereum"}
@@ -37,7 +35,6 @@ async def create_payin_crypto_checkout(call: Call) -> CheckoutAnswer:
     body = call.body
     asset = await listed_asset(call, body.CryptoCurrency)
     network = _NETWORKS[asset.code]
-    address = simulated_address(network, _links(call).seed(call.caller.lane, call.caller.owner_id, body.Nonce))
     amount = positive(body.CryptoAmount, "CryptoAmount")
     if not units_of(amount, asset.scale):
         raise wrong({"CryptoAmount": f"must be more than zero and have at most {asset.scale} decimals"})
@@ -46,7 +43,7 @@ async def create_payin_crypto_checkout(call: Call) -> CheckoutAnswer:
         side=ASSET_IN,
         asset=asset.code,
         amount=amount,
-        address=GivenAddress(network=network, address=address),
+        address=await opened_address(call, network, f"checkout/{call.caller.owner_id}/{body.Nonce}"),
     )
 
 
@@ -62,7 +59,7 @@ async def create_payin_fiat_checkout(call: Call) -> CheckoutAnswer:
         fiat=fiat.code,
         amount=positive(body.FiatAmount, "FiatAmount"),
         category=_CATEGORIES[body.PaymentMethodCategory],
-        bank=_bank(call, fiat.code),
+        bank=await opened_bank(call, fiat.code, _of_customer(call)),
         spread_bps=call.desk.settings.ramp_purchase_spread_bps,
         fee_bps=call.desk.settings.ramp_purchase_fee_bps,
     )
@@ -114,19 +111,9 @@ def _links(call: Call) -> CheckoutLinks:
     return links
 
 
-def _bank(call: Call, fiat: str) -> GivenBankDetails:
-    """Return the account to which a customer pays: one for each customer of a business, in the simulation."""
-    caller = call.caller
-    bank = simulated_bank(fiat, f"checkout/{caller.lane}/{caller.owner_id}/{call.body.CustomerID}", "otcdesk")
-    return GivenBankDetails(
-        name=bank.name,
-        type=bank.type,
-        country=bank.country,
-        fiat=fiat,
-        number=bank.number,
-        bank_code=bank.bank_code,
-        holder=bank.holder,
-    )
+def _of_customer(call: Call) -> str:
+    """Return the name of the account to which a customer pays: each customer of a business has one."""
+    return f"checkout/{call.caller.owner_id}/{call.body.CustomerID}"
 
 
 _REFUSES: Final = (
@@ -142,7 +129,7 @@ _REFUSES: Final = (
 )
 
 
-def _route(path: str, handler: Any, summary: str, body: Any) -> Route:
+def _route(path: str, handler: Any, summary: str, body: Any, *more: Code) -> Route:
     return Route(
         method="POST",
         path=path,
@@ -152,7 +139,7 @@ def _route(path: str, handler: Any, summary: str, body: Any) -> Route:
         body=body,
         answer=CheckoutAnswer,
         wrapped=False,
-        refuses=_REFUSES,
+        refuses=(*_REFUSES, *more),
     )
 
 
@@ -165,9 +152,16 @@ CHECKOUT_ROUTES: Final = (
         create_payin_crypto_checkout,
         "Let a customer pay an asset on a page of ours",
         PayinCryptoRequest,
+        Code.DEPOSIT_PLACES_CLOSED,
     ),
-    _route("/v1/checkout/payin/fiat", create_payin_fiat_checkout, _BUY, PayinFiatRequest),
+    _route("/v1/checkout/payin/fiat", create_payin_fiat_checkout, _BUY, PayinFiatRequest, Code.DEPOSIT_PLACES_CLOSED),
     _route("/v1/checkout/payout/fiat", create_payout_fiat_checkout, _SELL, PayoutFiatRequest),
-    _route("/v1/checkout/buy", create_payin_fiat_checkout, f"{_BUY} (the older name)", PayinFiatRequest),
+    _route(
+        "/v1/checkout/buy",
+        create_payin_fiat_checkout,
+        f"{_BUY} (the older name)",
+        PayinFiatRequest,
+        Code.DEPOSIT_PLACES_CLOSED,
+    ),
     _route("/v1/checkout/sell", create_payout_fiat_checkout, f"{_SELL} (the older name)", PayoutFiatRequest),
 )

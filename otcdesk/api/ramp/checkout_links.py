@@ -30,10 +30,6 @@ class CheckoutLinks(Discreet, frozen=True, kw_only=True):
         """Return the secret of the checkout that a tenant opens with a nonce."""
         return self._made("checkout token", str(lane), str(tenant_id), nonce)
 
-    def seed(self, lane: int, tenant_id: UUID, nonce: str) -> str:
-        """Return a name of a checkout's own, for what the simulation makes up for it."""
-        return self._made("checkout seed", str(lane), str(tenant_id), nonce)
-
     def url(self, order_id: UUID, token: str) -> str:
         """Return the address of a checkout's page."""
         return f"{self.base_url}/{order_id}?token={token}"

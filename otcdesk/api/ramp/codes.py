@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 
+from otcdesk.domain.lanes import LIVE, SANDBOX
 from otcdesk.forms import wrong
 
 #: A payout and what comes back of one never are on a chain.
@@ -33,6 +34,7 @@ NETWORKS: Final[Mapping[str, str]] = {
 class Environment(msgspec.Struct, frozen=True):
     """The codes of one kind of lane, by those of the core, and the other way round."""
 
+    kind: str
     assets: Mapping[str, str]
     networks: Mapping[str, str]
 
@@ -62,6 +64,6 @@ def _known(codes: Mapping[str, str], code: str, field: str) -> str:
 
 #: By the kind of a lane.
 ENVIRONMENTS: Final[Mapping[str, Environment]] = {
-    "sandbox": Environment(ASSETS, NETWORKS),
-    "live": Environment(dict(zip(ASSETS, ASSETS, strict=True)), dict(zip(NETWORKS, NETWORKS, strict=True))),
+    SANDBOX: Environment(SANDBOX, ASSETS, NETWORKS),
+    LIVE: Environment(LIVE, dict(zip(ASSETS, ASSETS, strict=True)), dict(zip(NETWORKS, NETWORKS, strict=True))),
 }

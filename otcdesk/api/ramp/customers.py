@@ -180,7 +180,7 @@ async def get_customers(call: Call) -> dict[str, Any]:
 
 async def get_payment_methods(call: Call) -> PaymentMethodPage:
     """List a customer's payment methods by time."""
-    page, caller = Page(call.request, direction=ASCENDING), call.caller
+    page, caller = Page(call.request, MethodsQuery, direction=ASCENDING), call.caller
     named = required(call.request.query.get("CustomerID"), "CustomerID")
     party = (await _known(call, party_id_of(call, named))).party
     rows = await call.desk.reads.rows(

@@ -6,7 +6,7 @@ who switches a limit of requests on wants its 429.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 from uuid import uuid4
 
@@ -71,6 +71,7 @@ REPLIES: Final[dict[Code, Reply]] = {
     Code.PARTY_UNVERIFIED: Reply(_DENIED, FORBIDDEN),
     Code.PARTY_INACTIVE: Reply(_DENIED, FORBIDDEN),
     Code.CHANNEL_CLOSED: Reply(_DENIED, FORBIDDEN),
+    Code.DEPOSIT_PLACES_CLOSED: Reply(_DENIED, FORBIDDEN),
     Code.PRICE_UNAVAILABLE: Reply(_BROKEN, UNEXPECTED),
     Code.TREASURY_INSUFFICIENT: Reply(_BROKEN, UNEXPECTED),
 }
@@ -81,7 +82,7 @@ STATUSES: Final[Mapping[str, Mapping[tuple[int, str], int]]] = {
     "observed": {(_BAD_REQUEST, NOT_FOUND): 404, (_DENIED, FORBIDDEN): 403},
 }
 
-#: The field that a refusal of the core is about.
+#: The field that a refusal of the core is about; where a request has no FiatAmount, its amount is the asset's.
 _FIELDS: Final[Mapping[Code, str]] = {
     Code.KEY_REUSED: "Nonce",
     Code.CHANNEL_NOT_FOUND: "ChannelID",
@@ -103,6 +104,7 @@ _FIELDS: Final[Mapping[Code, str]] = {
 #: Which feature is disabled, and why (`Extensions.Features`); the features' names are ours.
 _FEATURES: Final[Mapping[Code, tuple[str, str]]] = {
     Code.CHANNEL_CLOSED: ("Channel", "GloballyDisabled"),
+    Code.DEPOSIT_PLACES_CLOSED: ("Deposit", "GloballyDisabled"),
     Code.MAINTENANCE: ("Api", "Maintenance"),
     Code.PARTY_UNVERIFIED: ("Customer", "Kyc"),
     Code.PARTY_INACTIVE: ("Customer", "Suspended"),
@@ -166,17 +168,27 @@ ERROR_SCHEMA: Final[dict[str, Any]] = {
 
 #: How a decoder names the place of a mistake in a body.
 _MISTAKE: Final = re.compile(r"^The body is not valid: (.*?)(?: - at `\$\.?(.*)`)?$", re.DOTALL)
+_IN_LIST: Final = re.compile(r"\[([0-9]+)\]")
 _MISSING: Final = re.compile(r"missing required field `(\w+)`")
 
 
-def error_body(reply: Reply, refusal: Refusal, request_id: str, action: str | None) -> dict[str, Any]:
-    """Return the error object; its `Instance` is in the log beside the request's id."""
+#: How the field of an amount is called in requests that name it otherwise.
+_OTHERWISE: Final[Mapping[str, str]] = {"FiatAmount": "CryptoAmount"}
+
+
+def error_body(
+    reply: Reply, refusal: Refusal, request_id: str, action: str | None, known: Collection[str] = ()
+) -> dict[str, Any]:
+    """Return the error object; its `Instance` is in the log beside the request's id.
+
+    `known` are the fields of the request's body.
+    """
     instance = str(uuid4())
     log.debug("refused", request_id=request_id, instance=instance, code=refusal.code.name)
     body: dict[str, Any] = {"Type": reply.word, "Instance": instance}
     if action is not None:
         body["Action"] = action
-    fields = fields_of(refusal)
+    fields = fields_of(refusal, known)
     body["Detail"] = _detail(refusal, fields)
     extensions: dict[str, Any] = {"Request": fields} if fields else {}
     if refusal.code in _FEATURES:
@@ -192,18 +204,24 @@ def error_body(reply: Reply, refusal: Refusal, request_id: str, action: str | No
     return body
 
 
-def fields_of(refusal: Refusal) -> dict[str, str]:
-    """Return what is wrong with which fields of the request, by their paths; nothing if no field is."""
-    known: dict[str, str] | None = refusal.facts.get("fields")
-    if known is not None:
-        return known
-    if refusal.code in _FIELDS:
-        return {_FIELDS[refusal.code]: _sentence(refusal)}
+def fields_of(refusal: Refusal, known: Collection[str] = ()) -> dict[str, str]:
+    """Return what is wrong with which fields of the request, by their paths; nothing if no field is.
+
+    Parts of a path are parted by points, also the places in lists: `Actions.0.FormSessionID`.
+    """
+    told: dict[str, str] | None = refusal.facts.get("fields")
+    if told is not None:
+        return told
+    field = _FIELDS.get(refusal.code)
+    if field is not None:
+        otherwise = _OTHERWISE.get(field, field)
+        return {otherwise if otherwise in known and field not in known else field: _sentence(refusal)}
     found = _MISTAKE.match(refusal.detail) if refusal.code is Code.REQUEST_INVALID else None
     if found is None:
         return {}
     missing = _MISSING.search(found[1])
-    path = ".".join(part for part in (found[2], missing[1] if missing else None) if part)
+    place = _IN_LIST.sub(r".\1", found[2]) if found[2] else None
+    path = ".".join(part for part in (place, missing[1] if missing else None) if part)
     return {path: "is required" if missing else found[1]} if path else {}
 
 

@@ -1,16 +1,18 @@
 """A channel's form as fields of a page, and back: what a JSON Schema asks for as inputs, what was typed as values.
 
-Only what a person can fill in becomes a field: text, numbers, yes or no, and one of several. The server checks the
-whole form by its schema, whatever the page let through.
+Only what a person can fill in becomes a field: text, numbers, yes or no, and one of several; also where a schema says
+it in parts (`allOf`, `$ref`). The server checks the whole form by its schema, whatever the page let through.
 """
 
 import re
 from collections.abc import Iterator, Mapping
+from itertools import islice
+from types import NoneType
 from typing import Any, Final
 
 import msgspec
 
-from otcdesk.forms import FORM_DEPTH_MAX, Form, schema_of
+from otcdesk.forms import FORM_DEPTH_MAX, Form, referred, schema_of
 
 _NAME: Final = "form."
 _FIELDS_MAX: Final = 40
@@ -28,11 +30,17 @@ _LABELS: Final[Mapping[str, Mapping[str, str]]] = {
     "BankSwift": {"BankCode": "BIC"},
 }
 _AUTOCOMPLETE: Final = {"AccountHolder": "name", "Email": "email", "PhoneNumber": "tel"}
+
+#: A number as people type it; anything else stays text, which the schema refuses.
+_NUMBER: Final = re.compile(r"-?[0-9]{1,18}|-?(0|[1-9][0-9]{0,14})\.[0-9]{1,15}", re.ASCII)
 _PART: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 
 
 class Field(msgspec.Struct, frozen=True, kw_only=True):
-    """An input: its path in the form, what it is called, what may be typed. `kind`: text, number, choice, yes_no."""
+    """An input: its path in the form, what it is called, what may be typed. `kind`: text, number, choice, yes_no.
+
+    `options` are what the browser sends and what is shown; `values` is what each means.
+    """
 
     path: tuple[str, ...]
     label: str
@@ -40,6 +48,7 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
     required: bool
     hint: str = ""
     options: tuple[tuple[str, str], ...] = ()
+    values: tuple[Any, ...] = ()
     pattern: str = ""
     length_min: int | None = None
     length_max: int | None = None
@@ -60,45 +69,87 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
 
 def fields_of(schema: str, channel_type: str) -> list[Field]:
     """Return the fields of a form, in the schema's order."""
-    found: list[Field] = []
-    for field in _fields(schema_of(schema), (), required=True, channel_type=channel_type):
-        found.append(field)
-        if len(found) >= _FIELDS_MAX:
-            break
-    return found
+    whole = schema_of(schema)
+    return list(islice(_fields(whole, _Shape(whole, whole), (), required=True, channel_type=channel_type), _FIELDS_MAX))
 
 
-def _fields(schema: Mapping[str, Any], path: tuple[str, ...], *, required: bool, channel_type: str) -> Iterator[Field]:
-    wanted = set(schema.get("required", ()))
-    for name, part in schema.get("properties", {}).items():
-        if not isinstance(part, dict):
-            continue
-        needed, place = required and name in wanted, (*path, name)
-        if "properties" in part and len(place) < FORM_DEPTH_MAX:
-            yield from _fields(part, place, required=needed, channel_type=channel_type)
-        elif part.get("type", "string") in _KINDS:
-            yield _field(part, place, required=needed, channel_type=channel_type)
+class _Shape:
+    """What a schema and those that must hold with it say together: fields, which of them are required, and the rest."""
+
+    def __init__(self, whole: Mapping[str, Any], *schemas: object) -> None:
+        self.properties: dict[str, list[Any]] = {}
+        self.required: set[str] = set()
+        self.said: dict[str, Any] = {}
+        self._whole = whole
+        for schema in schemas:
+            self._add(schema)
+
+    def _add(self, schema: object) -> None:
+        if not isinstance(schema, dict):
+            return
+        if "$ref" in schema:
+            self._add(referred(self._whole, schema["$ref"]))
+            return
+        for name, part in schema.get("properties", {}).items():
+            self.properties.setdefault(name, []).append(part)
+        self.required.update(schema.get("required", ()))
+        for name, value in schema.items():
+            self.said.setdefault(name, value)
+        for part in schema.get("allOf", ()):
+            self._add(part)
+
+    @property
+    def kind(self) -> str | None:
+        """Return which kind of field this is, None for none: by the first type that it may be, but for null."""
+        said = self.said.get("type", "string") if self.said else []
+        kinds = [said] if isinstance(said, str) else said
+        return next((_KINDS[kind] for kind in kinds if kind in _KINDS), None)
+
+
+def _fields(
+    whole: Mapping[str, Any], shape: _Shape, path: tuple[str, ...], *, required: bool, channel_type: str
+) -> Iterator[Field]:
+    for name, parts in shape.properties.items():
+        needed, place = required and name in shape.required, (*path, name)
+        inner = _Shape(whole, *parts)
+        if inner.properties and len(place) < FORM_DEPTH_MAX:
+            yield from _fields(whole, inner, place, required=needed, channel_type=channel_type)
+        elif inner.kind is not None:
+            yield _field(inner, inner.kind, place, required=needed, channel_type=channel_type)
 
 
 _KINDS: Final = {"string": "text", "integer": "number", "number": "number", "boolean": "yes_no"}
 
 
-def _field(part: Mapping[str, Any], path: tuple[str, ...], *, required: bool, channel_type: str) -> Field:
-    name = path[-1]
-    options = tuple((str(value), _humanized(str(value))) for value in part.get("enum", ()) if isinstance(value, str))
+def _field(shape: _Shape, kind: str, path: tuple[str, ...], *, required: bool, channel_type: str) -> Field:
+    name, part = path[-1], shape.said
+    values = tuple(value for value in part.get("enum", ()) if not isinstance(value, dict | list | NoneType))
     spaced = name in _SPACED
     return Field(
         path=path,
         label=str(part.get("title") or _LABELS.get(channel_type, {}).get(name) or _humanized(name)),
-        kind="choice" if options else _KINDS[part.get("type", "string")],
+        kind="choice" if values else kind,
         required=required,
         hint=str(part.get("description", "")),
-        options=options,
+        options=tuple((_sent(value), _shown(value)) for value in values),
+        values=values,
         pattern="" if spaced else _html_pattern(part.get("pattern")),
         length_min=None if spaced else part.get("minLength"),
         length_max=_LENGTH_MAX if spaced else part.get("maxLength"),
         autocomplete=_AUTOCOMPLETE.get(name, "off"),
     )
+
+
+def _sent(value: object) -> str:
+    """Return a value as the browser sends it: a text as it is, anything else as JSON."""
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
+def _shown(value: object) -> str:
+    """Return a value as people read it."""
+    if isinstance(value, bool):
+        return "Yes" if value else "No"
+    return _humanized(value) if isinstance(value, str) else _sent(value)
 
 
 def _html_pattern(pattern: object) -> str:
@@ -134,8 +185,10 @@ def form_of(fields: list[Field], sent: Mapping[str, str]) -> Form:
 def _value(field: Field, text: str) -> object:
     if field.kind == "yes_no":
         return text == "yes"
-    if field.kind == "number":
-        return int(text) if re.fullmatch(r"-?[0-9]{1,18}", text, re.ASCII) else text
+    if field.kind == "choice":
+        return next((value for value in field.values if _sent(value) == text), text)
+    if field.kind == "number" and _NUMBER.fullmatch(text):
+        return msgspec.json.decode(text) if "." in text else int(text)
     return text
 
 

@@ -1,7 +1,8 @@
 """Pages of this dialect: a size, and an opaque token that says after which row the next one begins (contract 3.12).
 
 A list goes by (time of creation, id), which never change, so new rows are neither repeated nor skipped. A token holds
-these of the last row, and a mark of what was asked for: it is good for the same list only.
+these of the last row, and a mark of what was asked for: it is good for the same list only. What a list does not know of
+a query, and a default that is said, make no other list.
 """
 
 import re
@@ -29,8 +30,8 @@ _TOKEN_CHARACTERS_MAX: Final = 1_024
 _MARK_BYTES: Final = 8
 _NUMBER: Final = re.compile(r"[0-9]{1,9}", re.ASCII)
 
-#: Fields of a query that say where in a list one is, not which list.
-_OF_PLACE: Final = frozenset({"PageSize", "PageToken"})
+#: Fields of a query that say where in a list one is, not which list; the direction is marked as it is understood.
+_OF_PLACE: Final = frozenset({"PageSize", "PageToken", "SortDirection"})
 
 #: Before, and after, every row of a list by time.
 FIRST: Final = datetime(1, 1, 2, tzinfo=UTC), UUID(int=0)
@@ -64,16 +65,17 @@ class _Place(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
 class Page:
     """Which part of a list a request asks for."""
 
-    def __init__(self, request: Request, *, direction: str | None = None) -> None:
-        """Read it; `direction` is that of a list which has one only.
+    def __init__(self, request: Request, known: type[PageQuery] = SortedQuery, *, direction: str | None = None) -> None:
+        """Read it; `known` has the list's own filters, and `direction` is that of a list which has one only.
 
         Refuses REQUEST_INVALID for a size out of bounds, and for a token that is not of this list.
         """
         query = request.query
         self.size = _size(query.get("PageSize"))
         self.ascending = (direction or _direction(query.get("SortDirection"))) == ASCENDING
-        asked = sorted((name, value) for name, value in query.items() if name not in _OF_PLACE)
-        self._mark = blake2b(msgspec.json.encode([request.inside, asked]), digest_size=_MARK_BYTES).hexdigest()
+        filters = sorted(set(known.__struct_fields__) - _OF_PLACE)
+        asked = [request.inside, self.ascending, [query.get(name) for name in filters]]
+        self._mark = blake2b(msgspec.json.encode(asked), digest_size=_MARK_BYTES).hexdigest()
         token = query.get("PageToken")
         self._place = None if token is None else self._read(token)
 

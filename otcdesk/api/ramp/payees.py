@@ -15,17 +15,22 @@ from otcdesk.api.dialect import Call
 from otcdesk.api.ramp.bank_details import Account, account_in, normalized
 from otcdesk.api.ramp.services import RampServices
 from otcdesk.api.ramp.shapes import CATEGORIES
-from otcdesk.domain.payouts import Channel, PaymentMethod, payment_method_id
+from otcdesk.banking.payees import payee_name
+from otcdesk.domain.payouts import BANK_FILE, Channel, PaymentMethod
 from otcdesk.errors import Code, Refusal
 from otcdesk.forms import Form, check_form, merged, read_form, wrong
 
 _NAME_MAX: Final = 150
 
+#: The field of a form that says whose an account is.
+_HOLDER: Final = "AccountHolder"
+
 
 class Payee(msgspec.Struct, frozen=True, kw_only=True):
-    """Who is to be paid through which channel: as given, or under a known name."""
+    """Who is to be paid through which channel, as given or under a known name, and whose payment method that is."""
 
     channel_id: UUID
+    party_id: UUID | None
     given: GivenMethod | None = None
     method_name: str | None = None
 
@@ -41,23 +46,23 @@ async def payee_of(
     channel = await channel_of(call, channel_id)
     form = normalized(channel, read_form(raw_form))
     if name is None:
-        check_form(channel.form_schema, form)
-        return Payee(channel_id=channel.id, given=_given(channel, form))
+        _check(channel, form)
+        return Payee(channel_id=channel.id, party_id=party_id, given=_given(channel, form))
     known = await known_method(call, channel, party_id, name)
     whole = merged(details_of(known), form)
-    check_form(channel.form_schema, whole)
+    _check(channel, whole)
     if not form:
-        return Payee(channel_id=channel.id, method_name=name)
+        return Payee(channel_id=channel.id, party_id=known.party_id, method_name=name)
     given = _given(channel, whole)
     if given.name != name:
         raise wrong({"Form": "names another account than the PaymentMethodID"})
-    return Payee(channel_id=channel.id, given=given)
+    return Payee(channel_id=channel.id, party_id=known.party_id, given=given)
 
 
 def given_by(channel: Channel, form: Form) -> GivenMethod:
     """Return whom a form names; refuses REQUEST_INVALID for one that the channel cannot be paid by."""
     clean = normalized(channel, form)
-    check_form(channel.form_schema, clean)
+    _check(channel, clean)
     return _given(channel, clean)
 
 
@@ -71,19 +76,39 @@ async def channel_of(call: Call, channel_id: UUID) -> Channel:
 
 
 async def known_method(call: Call, channel: Channel, party_id: UUID | None, name: str) -> PaymentMethod:
-    """Return a payment method that a channel can pay; refuses PAYMENT_METHOD_NOT_FOUND."""
-    owner_id = call.caller.owner_id
-    method_id = payment_method_id(owner_id, party_id, name)
-    found = await call.desk.reads.row("payouts", "method", PaymentMethod, call.caller.lane, method_id, owner_id)
-    if found is None or (found.type, found.fiat) != (channel.type, channel.fiat):
+    """Return a payment method that a channel can pay; refuses as `method_named`."""
+    found = await method_named(call, party_id, name)
+    if (found.type, found.fiat) != (channel.type, channel.fiat):
         raise Refusal(Code.PAYMENT_METHOD_NOT_FOUND)
     return found
+
+
+async def method_named(call: Call, party_id: UUID | None, name: str) -> PaymentMethod:
+    """Return a payment method by its name: a customer's, or where none is named the business's own, or the only one.
+
+    Refuses PAYMENT_METHOD_NOT_FOUND, and REQUEST_INVALID where several customers have one of that name.
+    """
+    caller = call.caller
+    wanted = (caller.lane, caller.owner_id, name, party_id)
+    found = await call.desk.reads.rows("payouts", "methods_by_name", PaymentMethod, *wanted)
+    if not found:
+        raise Refusal(Code.PAYMENT_METHOD_NOT_FOUND)
+    if len(found) > 1 and found[0].party_id is not None:
+        raise wrong({"CustomerID": "is required: several customers have this PaymentMethodID"})
+    return found[0]
 
 
 def details_of(method: PaymentMethod) -> Form:
     """Return the values by which a payment method was given."""
     found: Form = msgspec.json.decode(method.details, type=dict)
     return found
+
+
+def _check(channel: Channel, form: Form) -> None:
+    """Refuse REQUEST_INVALID for a form that the channel cannot be paid by, also where a bank could not say whom."""
+    check_form(channel.form_schema, form)
+    if channel.rail == BANK_FILE and _HOLDER in form and not payee_name(form[_HOLDER]):
+        raise wrong({f"Form.{_HOLDER}": "has no letter that banks take"})
 
 
 def _given(channel: Channel, form: Form) -> GivenMethod:

@@ -44,7 +44,7 @@ async def prepare_sell_transaction(call: Call) -> PrepareAnswer:
             channel_id=payee.channel_id,
             asset=asset.code,
             arrives=arrives,
-            party_id=party_id,
+            party_id=payee.party_id,
             given=payee.given,
             method_name=payee.method_name,
             delayed=body.DelayedSell,

@@ -15,9 +15,9 @@ from msgspec import UNSET, Meta, UnsetType
 
 from otcdesk.api.dialect import Call
 from otcdesk.api.ramp import shapes
-from otcdesk.api.ramp.channels import COUNTRY, Priced
+from otcdesk.api.ramp.channels import COUNTRY, Priced, QueriedCountry
 from otcdesk.api.ramp.paging import plain_query, required
-from otcdesk.api.ramp.services import environment_of, scales_of
+from otcdesk.api.ramp.services import environment_of, listed_asset, listed_fiat
 from otcdesk.api.wire import DecimalText, TimeText
 from otcdesk.domain.lanes import LaneClock
 from otcdesk.domain.payouts import BANK, Cost, cost_of
@@ -52,7 +52,7 @@ class PricesQuery(msgspec.Struct, kw_only=True):
     SourceAmount: shapes.PositiveDecimal | None = None
     DestinationAmount: shapes.PositiveDecimal | None = None
     PaymentMethodCategory: shapes.Category | None = None
-    Country: shapes.CountryCode | None = None
+    Country: QueriedCountry | None = None
 
 
 class FeeItem(msgspec.Struct, kw_only=True):
@@ -110,7 +110,8 @@ class _Market(msgspec.Struct, frozen=True, kw_only=True):
 async def get_prices(call: Call) -> PricesAnswer:
     """Show what a pair is worth now."""
     pair = await _pair(call)
-    return PricesAnswer(Items=await (_sell_items if pair.sells else _buy_items)(call, pair))
+    market = await _market_rate(call, pair)
+    return PricesAnswer(Items=await _sell_items(call, pair) if pair.sells else _buy_items(call, pair, market))
 
 
 async def _pair(call: Call) -> _Pair:
@@ -122,11 +123,9 @@ async def _pair(call: Call) -> _Pair:
     if (source in shown) == (destination in shown):
         raise wrong({"SourceCurrency": "and DestinationCurrency must be an asset and a fiat"})
     sells = source in shown
-    asset = environment.asset(*((source, "SourceCurrency") if sells else (destination, "DestinationCurrency")))
-    fiat, field = (destination, "DestinationCurrency") if sells else (source, "SourceCurrency")
-    scales = await scales_of(call, asset, fiat)
-    if asset not in scales or fiat not in scales:
-        raise wrong({field: "cannot be paid in or out here"})
+    sides = ((source, "SourceCurrency"), (destination, "DestinationCurrency"))
+    asset = await listed_asset(call, *sides[0 if sells else 1])
+    fiat = await listed_fiat(call, *sides[1 if sells else 0])
     if "SourceAmount" in query and "DestinationAmount" in query:
         raise wrong({"DestinationAmount": "may not be given with SourceAmount"})
     amounts = {
@@ -134,8 +133,8 @@ async def _pair(call: Call) -> _Pair:
         for name in ("SourceAmount", "DestinationAmount")
     }
     return _Pair(
-        asset=Asset(asset, scales[asset]),
-        fiat=Asset(fiat, scales[fiat]),
+        asset=asset,
+        fiat=fiat,
         sells=sells,
         source=amounts["SourceAmount"],
         destination=amounts["DestinationAmount"],
@@ -233,15 +232,21 @@ def _sell_item(found: _Offered, pair: _Pair) -> PriceItem:
     )
 
 
-async def _buy_items(call: Call, pair: _Pair) -> list[PriceItem]:
-    """Return what a deposit of the fiat brings: it costs no fee, and arrives at a bank account."""
-    caller, category = call.caller, _category(call)
-    wanted = (caller.lane, pair.asset.code, pair.fiat.code, caller.owner_id)
+async def _market_rate(call: Call, pair: _Pair) -> MarketRate:
+    """Return what the market says of a pair; refuses REQUEST_INVALID for one without a price, PRICE_UNAVAILABLE."""
+    wanted = (call.caller.lane, pair.asset.code, pair.fiat.code, call.caller.owner_id)
     found = await call.desk.reads.row("payouts", "price", _Market, *wanted)
-    now = call.desk.clock.now()
-    market = found.price.market((found.clock or LaneClock()).business_time(now)) if found else None
+    if found is None:
+        raise wrong({"DestinationCurrency": "has no price in SourceCurrency"})
+    market = found.price.market((found.clock or LaneClock()).business_time(call.desk.clock.now()))
     if market is None:
         raise Refusal(Code.PRICE_UNAVAILABLE)
+    return market
+
+
+def _buy_items(call: Call, pair: _Pair, market: MarketRate) -> list[PriceItem]:
+    """Return what a deposit of the fiat brings: it costs no fee, and arrives at a bank account."""
+    category = _category(call)
     item = PriceItem(
         PaymentMethodCategory=shapes.CATEGORIES[BANK],
         Rate=shapes.rate_text(market.value),

@@ -189,6 +189,9 @@ ROUTES = (*PAYOUT_ROUTES, *automation.ROUTES, *checkout.CHECKOUT_ROUTES)
 #: What was being done when it failed (`Action`), by the route's label.
 _ACTIONS = {route.label: "".join(part.capitalize() for part in route.handler.__name__.split("_")) for route in ROUTES}
 
+#: What the bodies of requests have, by the route's label.
+_BODIES = {route.label: getattr(route.body, "__struct_fields__", ()) for route in ROUTES}
+
 
 class RampDialect(Dialect):
     """Payouts: keys and signed requests, PascalCase bodies without an envelope, errors with a type and an instance."""
@@ -203,7 +206,7 @@ class RampDialect(Dialect):
 
     def find_version(self, request: Request) -> None:
         """Go by the path as it was written: a CustomerID in it may have any characters, escaped."""
-        prefix = request.path.removesuffix(request.inside.removesuffix("/"))
+        prefix = request.path.removesuffix(request.inside)
         if not request.raw_path.startswith(prefix):
             raise Refusal(Code.ROUTE_UNKNOWN)
         request.inside = request.raw_path.removeprefix(prefix) or "/"
@@ -216,4 +219,5 @@ class RampDialect(Dialect):
 
     def error_body(self, reply: Reply, refusal: Refusal, request: Request) -> Any:
         """Return the error object (contract 3.0)."""
-        return errors.error_body(reply, refusal, request.id, _ACTIONS.get(request.route))
+        known = _BODIES.get(request.route, ())
+        return errors.error_body(reply, refusal, request.id, _ACTIONS.get(request.route), known)

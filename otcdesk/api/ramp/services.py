@@ -1,12 +1,13 @@
 """What handlers of the ramp dialect use beside the desk: the decimals of each lane's assets, and who asks where."""
 
 from collections import OrderedDict
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Awaitable, Mapping
+from typing import Final, TypeVar
 from uuid import UUID
 
 import msgspec
 
+from otcdesk.actions.deposit_checks import GivenAddress, GivenBankDetails
 from otcdesk.api.believed import Believed
 from otcdesk.api.dialect import Call
 from otcdesk.api.ramp.checkout_links import CheckoutLinks
@@ -14,9 +15,13 @@ from otcdesk.api.ramp.codes import Environment
 from otcdesk.api.ramp.signatures import RampCaller
 from otcdesk.domain.assets import ListedAsset
 from otcdesk.domain.payouts import Channel
+from otcdesk.errors import Code, Refusal
 from otcdesk.forms import wrong
 from otcdesk.money import Asset
+from otcdesk.rails.protocols import DepositPlaces, RailUnavailable, RailUnknown
 from otcdesk.storage.database import Reads
+
+_P = TypeVar("_P")
 
 #: So many lanes are known at once; the oldest are forgotten first.
 _LANES_MAX: Final = 1_000
@@ -62,6 +67,8 @@ class RampServices(msgspec.Struct, frozen=True, kw_only=True):
     assets: LaneAssets
     channels: Channels
     links: CheckoutLinks
+    #: Who gives places where money arrives, by the kind of lane.
+    places: Mapping[str, DepositPlaces]
 
 
 def environment_of(call: Call) -> Environment:
@@ -69,6 +76,32 @@ def environment_of(call: Call) -> Environment:
     if not isinstance(call.caller, RampCaller):
         raise TypeError("only request keys have bearers of this dialect")
     return call.caller.environment
+
+
+async def opened_address(call: Call, network: str, name: str) -> GivenAddress:
+    """Return the address of a name; refuses DEPOSIT_PLACES_CLOSED, UNAVAILABLE."""
+    return GivenAddress(network=network, address=await _opened(_places(call).address(call.caller.lane, network, name)))
+
+
+async def opened_bank(call: Call, fiat: str, name: str) -> GivenBankDetails:
+    """Return the bank account of a name; refuses DEPOSIT_PLACES_CLOSED, UNAVAILABLE."""
+    bank = await _opened(_places(call).bank(call.caller.lane, fiat, name))
+    return GivenBankDetails(**msgspec.structs.asdict(bank))
+
+
+def _places(call: Call) -> DepositPlaces:
+    services: RampServices = call.services
+    places = services.places.get(environment_of(call).kind)
+    if places is None:
+        raise Refusal(Code.DEPOSIT_PLACES_CLOSED)
+    return places
+
+
+async def _opened(asked: Awaitable[_P]) -> _P:
+    try:
+        return await asked
+    except (RailUnavailable, RailUnknown):
+        raise Refusal(Code.UNAVAILABLE, retry_after_seconds=1) from None
 
 
 async def scales_of(call: Call, *codes: str | None) -> Mapping[str, int]:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
 import msgspec
+import pycountry
 from msgspec import UNSET, Meta, UnsetType
 
 from otcdesk.api.ramp.codes import OFF_NETWORK, Environment
@@ -52,7 +53,9 @@ ExternalId = Annotated[str, Meta(min_length=1, max_length=36, pattern=KEPT_TEXT)
 NonceText = Annotated[str, Meta(min_length=1, max_length=36, pattern=KEPT_TEXT)]
 PaymentMethodId = Annotated[str, Meta(min_length=1, max_length=150, pattern=KEPT_TEXT)]
 AssetCode = Annotated[str, Meta(min_length=1, max_length=20)]
-CountryCode = Annotated[str, Meta(pattern="^[A-Z]{2}$", min_length=2, max_length=2)]
+#: ISO 3166-1 alpha-2, as a pattern.
+COUNTRY_CODES: Final = "|".join(sorted(country.alpha_2 for country in pycountry.countries))
+CountryCode = Annotated[str, Meta(pattern=f"^({COUNTRY_CODES})$", min_length=2, max_length=2)]
 
 Status = Literal["Pending", "Failed", "Settled"]
 Direction = Literal["In", "Out"]

@@ -98,7 +98,7 @@ class RequestKeys:
     def _check_origin(self, request: Request) -> None:
         """Refuse what did not come over TLS, or from a browser, where settings say so."""
         settings = self._settings
-        if settings.ramp_tls_required and request.header("x-forwarded-proto") != "https":
+        if settings.ramp_tls_required and not request.came_by_tls:
             raise Refusal(Code.UNAUTHENTICATED, "Requests must come over TLS.")
         if settings.ramp_browsers_refused and request.header("origin") is not None:
             raise Refusal(Code.UNAUTHENTICATED, "An API key may not be used by a browser.")

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from otcdesk.actions.deposit_checks import GivenAddress
+from otcdesk.actions.deposit_checks import GivenAddress, simulated
 from otcdesk.actions.record_deposit import ConcludeDeposit, DepositRecorded, OpenPlace, RecordDeposit
 from otcdesk.api import deposit_shapes as shapes
 from otcdesk.api.deposit_shapes import Stage, Text
@@ -13,7 +13,7 @@ from otcdesk.api.dialect import Call, Route
 from otcdesk.api.wire import AssetCode
 from otcdesk.credentials import OPERATOR_SCOPE
 from otcdesk.domain.assets import ListedAsset
-from otcdesk.domain.deposits import DepositAddress
+from otcdesk.domain.deposits import CHAIN_ASSETS, CHAIN_NETWORKS, DepositAddress
 from otcdesk.domain.parties import Tenant, named_party_id
 from otcdesk.errors import Code, Refusal
 from otcdesk.rails.simulated.places import simulated_address, simulated_bank, simulated_hash
@@ -48,9 +48,11 @@ class FiatDepositRequest(msgspec.Struct, kw_only=True):
 
 
 async def chain_deposit(call: Call) -> Any:
-    """Let an asset arrive on a chain."""
+    """Let an asset arrive on a chain; refuses DEPOSIT_ASSET_WRONG for what is on none, and for what is none."""
     body, scales = call.body, await _scales(call)
-    units = shapes.units_given(body.amount, scales, body.asset)
+    if body.asset not in CHAIN_ASSETS or body.network not in CHAIN_NETWORKS:
+        raise Refusal(Code.DEPOSIT_ASSET_WRONG)
+    units = simulated(shapes.units_given(body.amount, scales, body.asset))
     fresh = str(call.desk.clock.new_id())
     found = body.hash or simulated_hash(body.network, fresh)
     command = RecordDeposit(
@@ -92,7 +94,7 @@ async def fiat_deposit(call: Call) -> Any:
     command = RecordDeposit(
         destination=body.destination,
         asset=body.fiat,
-        units=shapes.units_given(body.amount, scales, body.fiat),
+        units=simulated(shapes.units_given(body.amount, scales, body.fiat)),
         outside_id=str(call.desk.clock.new_id()),
         stage=body.stage,
         reference=body.reference,
@@ -143,13 +145,14 @@ def _route(path: str, handler: Any, summary: str, body: Any, *refuses: Code) -> 
 
 _RECORDED = (
     Code.DEPOSIT_DIFFERS,
+    Code.INVALID_STATE,
     Code.DEPOSIT_PLACE_UNKNOWN,
     Code.ASSET_NOT_FOUND,
     Code.DEPOSIT_ASSET_WRONG,
     Code.AMOUNT_TOO_SMALL,
     Code.AMOUNT_TOO_LARGE,
 )
-_ENDED = (Code.ORDER_NOT_FOUND, Code.INVALID_STATE)
+_ENDED = (Code.ORDER_NOT_FOUND, Code.INVALID_STATE, Code.AMOUNT_TOO_LARGE)
 
 ROUTES = (
     _route("/chain-deposits", chain_deposit, "Let an asset arrive on a chain", ChainDepositRequest, *_RECORDED),

@@ -10,14 +10,14 @@ from otcdesk.api.sandbox.errors import REPLIES
 from otcdesk.api.wire import error_body
 from otcdesk.credentials import OPERATOR_SCOPE
 from otcdesk.desk import Caller
-from otcdesk.domain.lanes import LaneClock
+from otcdesk.domain.lanes import SANDBOX, LaneClock
 from otcdesk.domain.parties import DESK_ID
 from otcdesk.domain.payouts import return_id
 from otcdesk.domain.pricing import Price
 from otcdesk.domain.world import parse_world
 from otcdesk.errors import Code, Refusal
 from otcdesk.rails.payout_work import PayoutWork
-from otcdesk.world_loading import SANDBOX, shipped_world
+from otcdesk.world_loading import shipped_world
 
 _NOBODY = Caller(lane=0, owner_id=DESK_ID, name="anyone", kind="none", scopes=frozenset())
 
@@ -211,10 +211,16 @@ class SandboxDialect(Dialect):
     replies = REPLIES
 
     async def admit(self, request: Request, route: Route) -> Caller:
-        """Let anybody make a world; everything else needs the world's operator token."""
+        """Let anybody make a world; everything else needs the world's operator token.
+
+        Refuses SCOPE_MISSING for an operator of a live lane: what is steered here would be real there.
+        """
         if route.scope is None:
             return _NOBODY
-        return await super().admit(request, route)
+        caller = await super().admit(request, route)
+        if await self.desk.reads.value("lanes", "kind", caller.lane) != SANDBOX:
+            raise Refusal(Code.SCOPE_MISSING, "Only a sandbox's lane can be steered.")
+        return caller
 
     def enveloped(self, value: Any) -> Any:
         """Wrap a value in the envelope."""

@@ -6,8 +6,9 @@ They derive from a name, so the same is asked for and given again; nobody has th
 import hashlib
 from typing import Final
 
-import msgspec
 from schwifty import IBAN
+
+from otcdesk.rails.protocols import BankPlace
 
 #: The letters of addresses: base58 leaves out what is easily mistaken (Solana), bech32 has its own (Bitcoin, BIP 173).
 _BASE58: Final = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
@@ -21,20 +22,23 @@ _BANK_CODE: Final = "37040044"
 _BIC: Final = "COBADEFFXXX"
 _NUMBER_MODULUS: Final = 10**10
 
+#: Whose bank accounts they are.
+_HOLDER: Final = "otcdesk"
+
 #: Kinds of payment methods by fiat, as the contract names them; others are local.
 _TYPES: Final = {"EUR": "BankSepa", "USD": "BankAch"}
 
 
-class SimulatedBank(msgspec.Struct, frozen=True, kw_only=True):
-    """A bank account; `name` is how whoever pays to it is told of it (ramp contract 3.7)."""
+class SimulatedPlaces:
+    """Makes places up; implements `DepositPlaces` for sandboxes, where nobody pays to them."""
 
-    name: str
-    type: str
-    country: str
-    fiat: str
-    number: str
-    bank_code: str
-    holder: str
+    async def address(self, lane: int, network: str, name: str) -> str:
+        """Return an address."""
+        return simulated_address(network, f"{lane}/{name}")
+
+    async def bank(self, lane: int, fiat: str, name: str) -> BankPlace:
+        """Return a bank account."""
+        return simulated_bank(fiat, f"{lane}/{name}", _HOLDER)
 
 
 def simulated_address(network: str, name: str) -> str:
@@ -55,13 +59,13 @@ def simulated_hash(network: str, name: str) -> str:
     return digest.hex()[:64] if network == "Bitcoin" else f"0x{digest.hex()[:64]}"
 
 
-def simulated_bank(fiat: str, name: str, holder: str) -> SimulatedBank:
+def simulated_bank(fiat: str, name: str, holder: str) -> BankPlace:
     """Return a bank account for a fiat that a name stands for: its IBAN is one that banks would take for valid."""
     digest = hashlib.sha512(f"bank/{fiat}/{name}".encode()).digest()
     number = int.from_bytes(digest, "big") % _NUMBER_MODULUS
     iban = IBAN.generate(_COUNTRY, bank_code=_BANK_CODE, account_code=f"{number:010}").compact
     kind = _TYPES.get(fiat, "BankLocal")
-    return SimulatedBank(
+    return BankPlace(
         name=f"Bank/{kind.removeprefix('Bank')}/{fiat}/{_BIC}/{iban}",
         type=kind,
         country=_COUNTRY,

@@ -70,6 +70,7 @@ create table payment_methods (
 );
 
 create index payment_methods_of_party on payment_methods (lane, tenant_id, party_id, created_at, id);
+create index payment_methods_by_name on payment_methods (lane, tenant_id, name);
 
 create table prepared_payouts (
     lane integer not null,

@@ -25,5 +25,8 @@ create table simulated_payouts (
     constraint only_what_was_paid_comes_back check (returned_units is null or outcome = 'done')
 );
 
+-- Which version of its order a claim was made for, where an order changes while it rests between two attempts.
+alter table leases add column order_version integer;
+
 create index simulated_payouts_returned on simulated_payouts (taken_at)
     where returned_units is not null and decided and not acknowledged;

@@ -118,3 +118,4 @@ create index rules_by_time on rules (lane, created_at, id);
 create index rule_executions_by_time on rule_executions (lane, happened_at, id);
 create index rule_executions_of_rule on rule_executions (lane, rule_id);
 create index deposit_addresses_by_address on deposit_addresses (lane, address);
+create index purchases_of_deposit on payments (lane, deposit_id) where kind = 'purchase';

@@ -34,8 +34,13 @@ create table awaited_payments (
     due_units numeric(40, 0) not null check (due_units > 0),
     arrived_units numeric(40, 0) not null check (arrived_units >= 0),
     brought_units numeric(40, 0) not null check (brought_units >= 0),
+    unbought_ids uuid[] not null check (cardinality(unbought_ids) <= 100),
+    rate numeric check (rate > 0),
     primary key (lane, place)
 );
+
+-- What has arrived and is to be bought for is looked for again and again.
+create index awaited_payments_unbought on awaited_payments (lane, place) where cardinality(unbought_ids) > 0;
 
 create index payments_of_checkout on payments (lane, checkout_id) where checkout_id is not null;
 

@@ -30,3 +30,14 @@ join lanes as l on l.lane = c.lane and l.closed_at is null
 join orders as o on o.lane = c.lane and o.id = c.order_id
 join tenants as t on t.lane = c.lane and t.id = c.tenant_id
 where c.order_id = $1
+
+-- name: unbought
+-- Places of open lanes where something has arrived that is still to be bought for, after one of them ($1, $2) and at most
+-- so many; those of checkouts that the clock has ended are left out once that is recorded.
+select a.lane, a.place
+from awaited_payments as a
+join lanes as l on l.lane = a.lane and l.closed_at is null
+join orders as o on o.lane = a.lane and o.id = a.order_id and o.ended_at is null
+where cardinality(a.unbought_ids) > 0 and (a.lane, a.place) > ($1::integer, $2::text)
+order by a.lane, a.place
+limit $3

@@ -44,16 +44,57 @@ where ($1::integer is null or o.lane = $1) and o.product = 'checkout' and o.side
     )
 
 -- name: awaited_payment_has_its_checkout
--- What is waited for is the source of a checkout that names the place; it has arrived if the checkout is settled.
+-- What is waited for is the source of a checkout that names the place. The checkout is settled or failed only once all of it
+-- has arrived (or somebody turned it down) and nothing waits to be bought for, and has no deadline once it is paid.
 select a.lane, 'awaited_payments' as what, a.place as key,
-    'waits for ' || a.due_units || ', ' || a.arrived_units || ' arrived; its checkout is ' || coalesce(o.state, 'missing')
-    as detail
+    'waits for ' || a.due_units || ', ' || a.arrived_units || ' arrived, ' || cardinality(a.unbought_ids)
+    || ' deposits wait; its checkout is ' || coalesce(o.state, 'missing') as detail
 from awaited_payments as a
 left join checkouts as c on c.lane = a.lane and c.order_id = a.order_id
     and a.place = coalesce(c.reference, c.network || '/' || c.address)
 left join orders as o on o.lane = c.lane and o.id = c.order_id and o.source_units = a.due_units
 where ($1::integer is null or a.lane = $1)
-    and (o.id is null or (o.state = 'settled' and a.arrived_units < a.due_units))
+    and (
+        o.id is null
+        or (
+            o.state = 'settled'
+            and (a.arrived_units < a.due_units or cardinality(a.unbought_ids) > 0
+                or a.brought_units <> o.destination_units)
+        )
+        or (o.state in ('open', 'confirmed') and (o.due_at is null) <> (a.arrived_units >= a.due_units))
+    )
+
+-- name: arrival_is_bought_once
+-- What has arrived for a checkout in fiat is at least what its purchases took and what waits, and has brought what they
+-- brought; what waits is settled deposits of the tenant's that nothing was bought for.
+select a.lane, 'awaited_payments' as what, a.place as key,
+    a.arrived_units || ' arrived, ' || coalesce(p.fiat_units, 0) || ' bought ' || coalesce(p.units, 0) || ' and not '
+    || a.brought_units || ', ' || w.units || ' wait in ' || w.deposits || ' of ' || cardinality(a.unbought_ids)
+    || ' deposits' as detail
+from awaited_payments as a
+join orders as o on o.lane = a.lane and o.id = a.order_id and o.side = 'fiat_in'
+left join (
+    select s.lane, s.checkout_id, sum(s.fiat_units) as fiat_units, sum(t.destination_units) as units
+    from payments as s
+    join orders as t on t.lane = s.lane and t.id = s.order_id
+    where s.kind = 'purchase' and s.checkout_id is not null and ($1::integer is null or s.lane = $1)
+    group by s.lane, s.checkout_id
+) as p on p.lane = a.lane and p.checkout_id = a.order_id
+cross join lateral (
+    select count(distinct d.id) as deposits, coalesce(sum(d.source_units), 0) as units
+    from unnest(a.unbought_ids) as u (id)
+    join orders as d on d.lane = a.lane and d.id = u.id and d.product = 'deposit' and d.state = 'settled'
+        and d.tenant_id = o.tenant_id and d.source_asset = o.source_asset
+    where not exists (
+        select from payments as b where b.lane = d.lane and b.deposit_id = d.id and b.kind = 'purchase'
+    )
+) as w
+where ($1::integer is null or a.lane = $1)
+    and (
+        a.brought_units <> coalesce(p.units, 0)
+        or w.deposits <> cardinality(a.unbought_ids)
+        or a.arrived_units < coalesce(p.fiat_units, 0) + w.units
+    )
 
 -- name: open_key_has_its_checkout
 -- The checkout in the answer of a nonce is its tenant's, and in no other nonce's answer.

@@ -43,21 +43,22 @@ where ($1::integer is null or d.lane = $1)
     )
 
 -- name: rule_fires_once_for_a_deposit
--- A rule has fired as often as it says, at most once for each deposit, and for settled deposits of its tenant only.
+-- A rule has fired as often as it made an order for a deposit. It was tried at most once for each deposit, and for settled
+-- deposits of its tenant only.
 select r.lane, 'rules' as what, r.id::text as key,
-    'says that it has fired ' || r.fired || ' times, but did ' || coalesce(e.firings, 0) || ' times for '
-    || coalesce(e.deposits, 0) || ' settled deposits' as detail
-from rules as r
-left join (
-    select x.lane, x.rule_id, x.tenant_id, count(distinct x.id) as firings, count(distinct o.id) as deposits
-    from rule_executions as x
+    'says that it has fired ' || r.fired || ' times, but did ' || r.firings || ' times, and was tried ' || r.tries
+    || ' times for ' || r.deposits || ' settled deposits' as detail
+from (
+    select u.lane, u.id, u.fired, count(distinct x.id) as tries, count(distinct o.id) as deposits,
+        count(distinct x.id) filter (where x.order_id is not null) as firings
+    from rules as u
+    left join rule_executions as x on x.lane = u.lane and x.rule_id = u.id
     left join orders as o on o.lane = x.lane and o.id = x.deposit_id and o.product = 'deposit' and o.state = 'settled'
-        and o.tenant_id = x.tenant_id
-    where $1::integer is null or x.lane = $1
-    group by x.lane, x.rule_id, x.tenant_id
-) as e on e.lane = r.lane and e.rule_id = r.id and e.tenant_id = r.tenant_id
-where ($1::integer is null or r.lane = $1)
-    and (r.fired <> coalesce(e.firings, 0) or r.fired <> coalesce(e.deposits, 0))
+        and o.tenant_id = u.tenant_id and x.tenant_id = u.tenant_id
+    where $1::integer is null or u.lane = $1
+    group by u.lane, u.id
+) as r
+where r.fired <> r.firings or r.tries <> r.deposits
 
 -- name: live_rules_are_listed
 -- A rule is in its tenant's list exactly while it can fire.
@@ -90,6 +91,17 @@ from payments as p
 left join orders as o on o.lane = p.lane and o.id = p.deposit_id and o.tenant_id = p.tenant_id
     and o.product = 'deposit' and o.state = 'settled' and o.source_asset = p.fiat and o.source_units = p.fiat_units
 where ($1::integer is null or p.lane = $1) and p.kind = 'purchase' and o.id is null
+
+-- name: deposit_is_spent_once
+-- At most one purchase is paid with a deposit.
+select p.lane, 'payments' as what, p.order_id::text as key,
+    'is one of ' || p.purchases || ' purchases for deposit ' || p.deposit_id as detail
+from (
+    select s.lane, s.order_id, s.deposit_id, count(*) over (partition by s.lane, s.deposit_id) as purchases
+    from payments as s
+    where s.kind = 'purchase' and ($1::integer is null or s.lane = $1)
+) as p
+where p.purchases > 1
 
 -- name: chain_payout_has_its_order
 -- What leaves for a chain has an order of its tenant's, and every such order says where it goes; it waits for the chain,

@@ -25,6 +25,10 @@ update lanes set closed_at = $2 where lane = $1 and kind = 'sandbox' and closed_
 -- Whether a lane is in use.
 select exists (select from lanes where lane = $1 and closed_at is null)
 
+-- name: kind
+-- Whether a lane is live or a sandbox's.
+select kind from lanes where lane = $1
+
 -- name: closed_among
 -- Those of some lanes that are out of use.
 select lane from lanes where lane = any($1::integer[]) and closed_at is not null

@@ -106,25 +106,28 @@ select json_build_object(
 
 -- name: claim_payouts
 -- Claim payouts that wait for rail $1, as `claim_wave` claims what waits for a venue, and say what each is about. Who is
--- paid is what was prepared.
+-- paid is what was prepared. A payout rests as it was when it was asked for: one that has been cancelled since, or held
+-- and let go, is something else to ask for. It is claimed at once, with those never tried, and its rests begin anew.
 with waiting as materialized (
-    select o.lane, o.id, o.rail_reference as item, o.state
+    select o.lane, o.id, o.rail_reference as item, o.state, o.version
     from orders as o
     join lanes as l on l.lane = o.lane and l.closed_at is null
     left join leases as s on s.lane = o.lane and s.item = o.rail_reference
     where o.waits_for = $1 and ($7::integer is null or o.lane = $7)
-        and (s.held_until is null or s.held_until < $3 or ($6 and s.holder = ''))
-    order by s.held_until nulls first, o.updated_at
+        and (s.held_until is null or s.held_until < $3
+            or (s.holder = '' and ($6 or s.order_version is distinct from o.version)))
+    order by case when s.order_version = o.version then s.held_until end nulls first, o.updated_at
     limit $5
 ),
 claimed as (
-    insert into leases as l (lane, item, holder, held_until, attempts)
-    select w.lane, w.item, $2, $4, 1
+    insert into leases as l (lane, item, holder, held_until, attempts, order_version)
+    select w.lane, w.item, $2, $4, 1, w.version
     from (select set_config('synchronous_commit', 'off', true)) as hurried, waiting as w
     order by w.lane, w.item
     on conflict (lane, item) do update
-    set holder = excluded.holder, held_until = excluded.held_until, attempts = l.attempts + 1
-    where l.held_until < $3 or ($6 and l.holder = '')
+    set holder = excluded.holder, held_until = excluded.held_until, order_version = excluded.order_version,
+        attempts = case when l.order_version = excluded.order_version then l.attempts else 0 end + 1
+    where l.held_until < $3 or (l.holder = '' and ($6 or l.order_version is distinct from excluded.order_version))
     returning l.lane, l.item
 )
 select json_build_object(

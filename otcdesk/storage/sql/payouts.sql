@@ -108,9 +108,12 @@ where c.lane = $1 and c.enabled
 group by c.country
 order by c.country
 
--- name: method
--- A payment method of a tenant.
-select row_to_json(m) from payment_methods as m where m.lane = $1 and m.id = $2 and m.tenant_id = $3
+-- name: methods_by_name
+-- The payment methods of a name: a party's, or, for null, two of all that a tenant has, its own before its parties'.
+select row_to_json(m) from payment_methods as m
+where m.lane = $1 and m.tenant_id = $2 and m.name = $3 and ($4::uuid is null or m.party_id = $4)
+order by m.party_id nulls first
+limit 2
 
 -- name: methods
 -- The payment methods of a party, by time, from after a time and id on.

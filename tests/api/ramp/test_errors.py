@@ -34,12 +34,20 @@ def test_observed_statuses_are_about_what_is_not_found_and_forbidden() -> None:
         ("Object missing required field `Nonce`", {"Nonce": "is required"}),
         ("Object missing required field `City` - at `$.PrimaryResidence`", {"PrimaryResidence.City": "is required"}),
         ("Expected `str`, got `int` - at `$.FiatAmount`", {"FiatAmount": "Expected `str`, got `int`"}),
-        ("Invalid enum value 'x' - at `$.Identities[0].IDType`", {"Identities[0].IDType": "Invalid enum value 'x'"}),
+        ("Invalid enum value 'x' - at `$.Identities[0].IDType`", {"Identities.0.IDType": "Invalid enum value 'x'"}),
         ("Expected `object`, got `array`", {}),
     ],
 )
 def test_the_field_of_a_body_that_is_wrong(sentence: str, fields: dict[str, str]) -> None:
     assert fields_of(Refusal(Code.REQUEST_INVALID, f"The body is not valid: {sentence}")) == fields
+
+
+@pytest.mark.parametrize(
+    "known, field",
+    [(("FiatAmount", "CryptoAmount"), "FiatAmount"), (("CryptoAmount",), "CryptoAmount"), ((), "FiatAmount")],
+)
+def test_an_amount_is_called_as_the_request_calls_it(known: tuple[str, ...], field: str) -> None:
+    assert fields_of(Refusal(Code.AMOUNT_TOO_LARGE), known).keys() == {field}
 
 
 def test_fields_are_told_in_both_places() -> None:

@@ -1,6 +1,7 @@
 """A channel's form as fields of a page, and what was typed as values of it."""
 
 import json
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -82,6 +83,68 @@ def test_what_was_typed_becomes_values() -> None:
 def test_what_was_left_empty_is_not_there_but_what_must_be_has_its_place() -> None:
     assert form_of([*fields().values()], {"form.AccountHolder": "  "}) == {"BankDetails": {}}
     assert form_of([*fields().values()], {"form.Extra.Count": "many"})["Extra"] == {"Count": "many"}
+
+
+def fields_in(**schema: Any) -> dict[str, Any]:
+    return {".".join(field.path): field for field in fields_of(json.dumps(schema), "BankLocal")}
+
+
+@pytest.mark.parametrize(
+    "kinds, kind",
+    [
+        (["string", "null"], "text"),
+        (["null", "integer"], "number"),
+        (["boolean"], "yes_no"),
+        (["null"], None),
+        ([], None),
+        ("array", None),
+        ("object", None),
+    ],
+)
+def test_a_field_may_be_of_several_types(kinds: Any, kind: str | None) -> None:
+    found = fields_in(properties={"N": {"type": kinds}})
+    assert [field.kind for field in found.values()] == ([] if kind is None else [kind])
+
+
+@pytest.mark.parametrize(
+    "typed, value",
+    [
+        *(("1.5", Decimal("1.5")), ("-0.25", Decimal("-0.25")), ("12", 12), ("007", 7), ("-3", -3)),
+        *(("1,5", "1,5"), (".5", ".5"), ("1e5", "1e5"), ("NaN", "NaN"), ("9" * 40, "9" * 40)),
+    ],
+)
+def test_a_number_may_have_decimals(typed: str, value: Any) -> None:
+    (field,) = fields_in(properties={"N": {"type": "number"}}).values()
+    assert form_of([field], {"form.N": typed})["N"] == value
+
+
+def test_what_is_chosen_is_a_value_of_the_schema() -> None:
+    (field,) = fields_in(properties={"N": {"enum": ["OneTime", 1, 2.5, True, None, [1]]}}).values()
+    assert field.options == (("OneTime", "One time"), ("1", "1"), ("2.5", "2.5"), ("true", "Yes"))
+    chosen = [form_of([field], {"form.N": sent})["N"] for sent, _ in field.options]
+    assert chosen == ["OneTime", 1, 2.5, True]
+    assert form_of([field], {"form.N": "other"})["N"] == "other"
+
+
+def test_fields_may_stand_in_parts_of_a_schema() -> None:
+    found = fields_in(
+        required=["A"],
+        properties={"A": {"type": "string"}, "B": {"$ref": "#/definitions/b"}},
+        allOf=[
+            {"required": ["B", "C"], "properties": {"C": {"type": "integer"}}},
+            {"properties": {"B": {"required": ["Y"], "properties": {"Y": {"title": "Why", "enum": ["q"]}}}}},
+            {"allOf": [{"properties": {"A": {"title": "Name", "maxLength": 5}}}]},
+            True,
+        ],
+        definitions={"b": {"type": "object", "required": ["X"], "properties": {"X": {"type": "boolean"}}}},
+    )
+    assert list(found) == ["A", "B.X", "B.Y", "C"]
+    assert all(field.required for field in found.values())
+    assert (found["A"].label, found["A"].length_max, found["B.Y"].kind) == ("Name", 5, "choice")
+
+
+def test_a_schema_of_schemas_has_an_end() -> None:
+    assert len(fields_in(properties={"A": {"type": "string"}, "child": {"$ref": "#"}})) == 17
 
 
 def test_mistakes_are_told_at_their_fields() -> None:

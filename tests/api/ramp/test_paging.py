@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from otcdesk.api.http import Request
-from otcdesk.api.ramp.paging import Page
+from otcdesk.api.ramp.paging import Page, SortedQuery
 from otcdesk.errors import Code, Refusal
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678_901, tzinfo=UTC)
@@ -30,12 +30,18 @@ def asked(query: str = "", path: str = "/v1/transactions") -> Request:
     )
 
 
+class Filtered(SortedQuery, kw_only=True):
+    """The query of a list with a filter."""
+
+    CustomerID: str | None = None
+
+
 Row = tuple[datetime, UUID]
 ROWS: list[Row] = [(NOW + timedelta(microseconds=number), uuid4()) for number in range(3)]
 
 
 def next_token(query: str = "PageSize=2", **how: Any) -> str:
-    token = Page(asked(query, **how)).token_by_time(ROWS, lambda row: row)
+    token = Page(asked(query, **how), Filtered).token_by_time(ROWS, lambda row: row)
     assert isinstance(token, str)
     return token
 
@@ -49,12 +55,12 @@ def test_the_last_page_has_no_token() -> None:
 
 
 def test_a_token_says_after_which_row() -> None:
-    page = Page(asked(f"PageSize=2&PageToken={next_token()}"))
+    page = Page(asked(f"PageSize=2&PageToken={next_token()}"), Filtered)
     assert page.after == ROWS[1]
 
 
 def test_the_size_may_change_on_the_way() -> None:
-    assert Page(asked(f"PageSize=50&PageToken={next_token()}")).after == ROWS[1]
+    assert Page(asked(f"PageSize=50&PageToken={next_token()}"), Filtered).after == ROWS[1]
 
 
 def test_a_list_by_key() -> None:
@@ -73,8 +79,13 @@ def test_a_list_by_key() -> None:
 )
 def test_a_token_of_another_list(query: str, path: str) -> None:
     with pytest.raises(Refusal) as caught:
-        Page(asked(f"{query}&PageToken={next_token()}", path))
+        Page(asked(f"{query}&PageToken={next_token()}", path), Filtered)
     assert caught.value.code is Code.REQUEST_INVALID
+
+
+@pytest.mark.parametrize("query", ["SortDirection=DESC", "Other=1", "PageSize=7"])
+def test_what_makes_no_other_list(query: str) -> None:
+    assert Page(asked(f"{query}&PageToken={next_token()}"), Filtered).after == ROWS[1]
 
 
 @given(st.text(max_size=60) | st.binary(max_size=60).map(lambda raw: raw.hex()))
