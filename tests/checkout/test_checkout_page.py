@@ -1,12 +1,13 @@
 """The page of a checkout in a real browser: on a phone, in the dark, without scripts, by keyboard, and all the way."""
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from playwright.async_api import Browser, Page
+from playwright.async_api import Browser, Page, expect
 
 from tests.checkout.conftest import Shop
 from tests.support.hosted import CHANNEL, Hosted, opened
@@ -44,8 +45,9 @@ async def fill_in(page: Page, number: str = IBAN) -> None:
 
 
 async def at_the_shop(page: Page, shop: Shop) -> None:
-    await page.wait_for_url(f"{shop.url}&**")
-    assert await page.title() == "The shop"
+    """Wait until the browser is there, whatever navigation another one has broken off meanwhile."""
+    await expect(page).to_have_url(re.compile(re.escape(f"{shop.url}&")))
+    await expect(page).to_have_title("The shop")
 
 
 def came_back(shop: Shop) -> list[dict[str, str]]:

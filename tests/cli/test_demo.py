@@ -69,16 +69,20 @@ def test_what_the_demo_leaves(demo: Demo) -> None:
         assert {path.stat().st_mode & 0o777 for path in (demo.home / "secrets").iterdir()} == {0o600}
         assert (demo.home / "secrets").stat().st_mode & 0o777 == 0o700
         told = demo.told
-        assert told.keys() == {"base_url", "operator", "exchanges", "offers"}
+        assert told.keys() == {"base_url", "operator", "exchanges", "offers", "ramp"}
         assert told["operator"].keys() == {"base_url", "token"}
         assert told["exchanges"].keys() == {"base_url", "api_key", "account_id", "wallet_id"}
         assert told["offers"].keys() == {"base_url", "client_id", "client_secret", "user_id"}
+        assert told["ramp"].keys() == {"base_url", "api_key", "user_id", "channel_id", "customer_id"}
         assert told["base_url"] == demo.url
         file.unlink()
     with demo.run():
         made_new = demo.told
         assert made_new["exchanges"]["api_key"] != told["exchanges"]["api_key"]
         assert made_new["offers"]["client_secret"] != told["offers"]["client_secret"]
+        balances = f"{told['ramp']['base_url']}/balances"
+        assert get(balances, {"x-api-key": made_new["ramp"]["api_key"]})[0] == 200
+        assert get(balances, {"x-api-key": told["ramp"]["api_key"]})[0] == 401
         url = f"{demo.url}/exchanges/otc-exchanges"
         assert get(url, {"x-api-key": made_new["exchanges"]["api_key"]})[0] == 200
         assert get(url, {"x-api-key": told["exchanges"]["api_key"]})[0] == 401

@@ -358,6 +358,7 @@ def test_the_catalogue_is_shown(world: World) -> None:
     everybody, operators = ["tenant", "operator"], ["operator"]
     assert {name: kind["visibleTo"] for name, kind in kinds.items()} == {
         **dict.fromkeys(CATALOGUE, everybody),
+        **dict.fromkeys([f"payout.{what}" for what in ("held", "released", "filed", "cancelling")], operators),
         "webhook.disabled": operators,
     }
     fields = kinds["account.balance_updated"].pop("fields")

@@ -61,6 +61,8 @@ class Sample:
                 return self.random.choice([Decimal("1.0838"), Decimal("0E-18"), Decimal("1E+30"), Decimal(-3)])
             case inspect.DateTimeType():
                 return NOW + timedelta(microseconds=self.random.randrange(10**12))
+            case inspect.DateType():
+                return NOW.date() + timedelta(days=self.random.randrange(10**4))
             case inspect.NoneType():
                 return None
             case _:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 from uuid import UUID, uuid4
@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 from otcdesk.domain.assets import ListedAsset
+from otcdesk.domain.bank_files import PayoutFile, StatementLine
 from otcdesk.domain.brokerage import (
     AccountLevel,
     Agreement,
@@ -23,15 +24,19 @@ from otcdesk.domain.brokerage import (
     Notice,
     RevenueShare,
 )
+from otcdesk.domain.checkouts import Checkout
 from otcdesk.domain.conversions import ConversionTerms
+from otcdesk.domain.deposits import Deposit
 from otcdesk.domain.keys import KeyRecord
 from otcdesk.domain.lanes import Fault, LaneClock
 from otcdesk.domain.ledger import Account, Entry, Hold, LedgerTransaction, Posting
 from otcdesk.domain.noun import Noun
 from otcdesk.domain.orders import Order, Trade
 from otcdesk.domain.parties import Party, Tenant
+from otcdesk.domain.payouts import Channel, PartyProfile, PaymentMethod, PayoutTerms
 from otcdesk.domain.pricing import Price, Spread
 from otcdesk.domain.registry import KIND_OF, KINDS, Kind
+from otcdesk.domain.rules import Rule, RuleExecution
 from otcdesk.engine import chain
 from otcdesk.engine.store import (
     BadData,
@@ -160,6 +165,7 @@ _VALUES: dict[Any, tuple[Any, Any]] = {
     str: ("ünïcode ☃ \\u0000 \" ' \t", ""),
     bool: (True, False),
     Decimal: (Decimal("1.0842"), Decimal("0.000001")),
+    date: (date(2021, 3, 1), date(1999, 12, 31)),
     datetime: (
         datetime(2021, 3, 1, 9, 0, 0, 123_456, tzinfo=UTC),
         datetime(1999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC),
@@ -199,7 +205,29 @@ _CHECKED: dict[tuple[type[Noun], str], tuple[Any, Any]] = {
     (FirmQuote, "fiat_units"): (10**38 - 7, 8),
     (FirmQuote, "gain_units"): (-(10**38), 0),
     (Notice, "kind"): ("settlement", "top_up"),
+    (PayoutTerms, "id"): (1, 1),
+    (Channel, "category"): ("bank", "identifier"),
+    (Channel, "max_units"): (10**38, 8),
+    (Channel, "spread_bps"): (9_999, 0),
+    (Channel, "rail"): ("payout", "by_hand"),
+    (PartyProfile, "kind"): ("individual", "business"),
+    (PaymentMethod, "category"): ("card", "bank"),
+    (Rule, "state"): ("live", "done"),
+    (Rule, "fired"): (2**31 - 1, 1),
+    (Checkout, "category"): ("card", "bank"),
+    (Checkout, "fee_bps"): (9_999, 0),
+    (PayoutFile, "order_ids"): ((ONE, TWO), (TWO,)),
+    (StatementLine, "direction"): ("debit", "credit"),
+    (StatementLine, "state"): ("unmatched", "set aside"),
 }
+
+#: Fields whose values a table checks against one another, where what is said of each alone does not fit.
+_FITTING: dict[type[Noun], Callable[[int], dict[str, Any]]] = {
+    Deposit: lambda which: {"network": "n", "address": "a", "method": None} if which else {"method": "m"} | _NO_CHAIN,
+    RuleExecution: lambda which: {"order_id": ONE, "code": None} if which else {"order_id": None, "code": "c"},
+    StatementLine: lambda which: {"order_id": None, "file_id": None, "reason": None if which else "r"},
+}
+_NO_CHAIN: dict[str, Any] = {"network": None, "address": None}
 
 
 def a_row(noun: type[Noun], which: Literal[0, 1] = 0, *, sparse: bool = False, **fields: Any) -> Noun:
@@ -217,7 +245,8 @@ def a_row(noun: type[Noun], which: Literal[0, 1] = 0, *, sparse: bool = False, *
             else:
                 pair = _CHECKED.get((noun, name)) or _VALUES[options[0]]
                 values[name] = pair[chosen]
-    return noun(**{**values, **fields})
+    fitting = _FITTING[noun](which) if noun in _FITTING else {}
+    return noun(**{**values, **fitting, **fields})
 
 
 def a_fault(rail: str, delay_ms: int = 0) -> Fault:

@@ -11,7 +11,7 @@ import re
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import cache
 from importlib.resources import files
@@ -39,6 +39,7 @@ _TYPES: dict[str, Any] = {
     "text": str,
     "uuid": UUID,
     "timestamptz": datetime,
+    "date": date,
     "boolean": bool,
     "bytea": bytes,
     "uuid[]": list[UUID],
@@ -135,18 +136,24 @@ def _fits(name: str) -> Check:
 
 
 def _condition(sql: str, names: tuple[str, ...]) -> Check:
-    """Make a check of its SQL, as far as the migrations go: comparisons, `in`, `between` and `is null`.
+    """Make a check of its SQL, as far as the migrations go: comparisons, `in`, `between`, `is null` and two functions.
 
     What is not known to be false passes: a comparison with a null.
     """
     text = re.sub(r"(\w+) between (\d+) and (\d+)", r"\2 <= \1 <= \3", sql)
     text = text.replace(" = ", " == ").replace("<>", "!=").replace("is null", "is None")
+    text = text.replace("is not null", "is not None")
     text = re.sub(rf"('[^']*')|\b({'|'.join(names)})\b", lambda found: found[1] or f"row.{found[2]}", text)
-    check: Check = eval(f"lambda row: {text}", {"__builtins__": {}})  # noqa: S307  (the migrations are our own)
-    if "is None" in text:
+    known = {"__builtins__": {}, "cardinality": len, "num_nonnulls": _num_nonnulls}
+    check: Check = eval(f"lambda row: {text}", known)  # noqa: S307  (the migrations are our own)
+    if "None" in text or "num_nonnulls" in text:
         return check
     compared = [name for name in names if f"row.{name}" in text]
     return lambda row: any(getattr(row, name) is None for name in compared) or check(row)
+
+
+def _num_nonnulls(*values: Any) -> int:
+    return sum(value is not None for value in values)
 
 
 class _Lane:

@@ -47,9 +47,7 @@ create table deposits (
     hash text,
     sender_address text,
     primary key (lane, order_id),
-    constraint arrives_at_one_place check (
-        (method is null) <> (address is null) and (network is null) = (address is null)
-    )
+    constraint at_one_place check ((method is null) <> (address is null) and (network is null) = (address is null))
 );
 
 create table rules (
@@ -67,7 +65,7 @@ create table rules (
     created_at timestamptz not null,
     updated_at timestamptz not null,
     primary key (lane, id),
-    constraint fires_once check (is_permanent or fired = case state when 'done' then 1 else 0 end)
+    constraint fires_once check (is_permanent or fired <= 1 and (state = 'done') = (fired = 1))
 );
 
 create table live_rules (

@@ -76,9 +76,8 @@ create table statement_lines (
     imported_at timestamptz not null,
     updated_at timestamptz not null,
     primary key (lane, id),
-    constraint matched_with_one check (
-        case state when 'matched' then num_nonnulls(order_id, file_id) = 1 else num_nonnulls(order_id, file_id) = 0 end
-    ),
+    constraint matched_with_one check (num_nonnulls(order_id, file_id) <= 1),
+    constraint matched_with_any check ((state = 'matched') = (num_nonnulls(order_id, file_id) = 1)),
     constraint unmatched_has_a_reason check ((state = 'unmatched') = (reason is not null))
 );
 
