@@ -146,6 +146,17 @@ def test_case_10_a_failed_payout_has_used_up_its_nonce(world: RampWorld) -> None
     assert world.balance() == START
 
 
+def test_a_settled_payout_is_repeated_as_it_is_shown(world: RampWorld) -> None:
+    """With what its rail calls it, which the first answer could not know."""
+    session = world.session()["FormSessionID"]
+    made = world.sell(session).json()["Transaction"]
+    world.finish(made["ID"], "settled")
+    again = world.sell(session).json()["Transaction"]
+    assert again["Status"] == "Settled"
+    assert again["FiatPayment"]["PaymentSystemID"]
+    assert again == world.transaction(made["ID"])
+
+
 def test_case_11_the_price_is_charged_and_not_the_ceiling(world: RampWorld) -> None:
     session = world.session()["FormSessionID"]
     world.price("USDC", "EUR", "0.915")
