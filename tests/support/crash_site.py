@@ -135,9 +135,13 @@ class Site:
             save = await self.relay.stop(Stage.COMMITTED, self._confirms)
             assert await self._kept(save) == len(self.load.named_in(save.data))
             return save, None
-        save = await self.relay.stop(Stage.UNSENT, self._confirms)
-        assert await self._kept(save) == 0
-        return save, await self._blocked(save) if moment is Moment.WITHIN else None
+        while True:
+            save = await self.relay.stop(Stage.UNSENT, self._confirms)
+            assert await self._kept(save) == 0
+            if moment is not Moment.WITHIN:
+                return save, None
+            if blocker := await self._blocked(save):
+                return save, blocker
 
     async def _any_save(self) -> Save:
         await asyncio.sleep(self.dice.uniform(0, _LONGEST_WAIT_SECONDS))
@@ -147,8 +151,12 @@ class Site:
             if self.relay.in_flight and self.load.in_air:
                 return self.dice.choice(self.relay.in_flight)
 
-    async def _blocked(self, save: Save) -> asyncpg.Connection:
-        """Let a save into PostgreSQL, and see that it stands in the middle of its work because of us."""
+    async def _blocked(self, save: Save) -> asyncpg.Connection | None:
+        """Let a save into PostgreSQL, and see that it stands in the middle of its work because of us.
+
+        Returns None when it went through: it writes only that an order had been confirmed under another key before,
+        and changes no order.
+        """
         blocker = await asyncpg.connect(self.dsn)
         await blocker.execute("begin")
         order_ids = [asked.order_id for asked in self.load.named_in(save.data)]
@@ -161,8 +169,14 @@ class Site:
             waits: bool = await blocker.fetchval("select pg_backend_pid() = any(pg_blocking_pids($1))", save.backend)
             return waits
 
-        await until(waits_for_us, "the save waits for the row that we hold")
-        return blocker
+        async def waits_or_is_over() -> bool:
+            return save not in self.relay.in_flight or await waits_for_us()
+
+        await until(waits_or_is_over, "the save waits for the row that we hold, or goes through")
+        if save in self.relay.in_flight:
+            return blocker
+        await blocker.close()
+        return None
 
     def _confirms(self, data: bytes) -> bool:
         return any(asked.order_id for asked in self.load.named_in(data))
