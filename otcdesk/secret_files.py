@@ -51,6 +51,21 @@ def load_keys(home: Path, name: str, *, may_make: bool) -> list[bytes]:
     return keys
 
 
+def read_private(path: Path) -> str:
+    """Return a file of secrets that somebody else has written for the desk.
+
+    Raises KeyUnusable for one that is not a regular file of root or of the desk's own user, or that others may open,
+    and OSError for one that cannot be read.
+    """
+    with path.open("rb") as file:
+        found = os.fstat(file.fileno())
+        if not stat.S_ISREG(found.st_mode) or found.st_uid not in {0, os.geteuid()}:
+            raise KeyUnusable(f"{path} must be a file of root or of the desk's own user")
+        if stat.S_IMODE(found.st_mode) & 0o077:
+            raise KeyUnusable(f"{path} can be opened by others than its owner: chmod 600")
+        return file.read().decode()
+
+
 def _damaged(path: Path) -> KeyUnusable:
     return KeyUnusable(f"{path} is damaged: a key is {2 * KEY_BYTES} hexadecimal digits.")
 

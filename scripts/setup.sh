@@ -1,6 +1,7 @@
 #!/bin/sh
 # Make .venv ready: `setup.sh runtime` to run the desk, `setup.sh dev` to work on it too.
 # `setup.sh browser` installs Chromium, which some tests drive, where it is missing and may be installed.
+# `setup.sh chain` installs anvil into .venv, a chain of this machine's own that some tests run, from npm's registry.
 # `setup.sh forget-broken` makes a virtual environment that no longer works count as not made; `make` calls it first.
 # PYTHON=... names the interpreter to use. Nothing is installed that the lock files do not name with its hash.
 set -eu
@@ -59,6 +60,26 @@ case "${1:-}" in
             install_packages chromium
         fi
         command -v chromium >/dev/null || fail "some tests drive a browser, and there is none; install the package chromium"
+        exit 0 ;;
+    chain)
+        wanted=tests/support/anvil
+        made=$venv/anvil
+        if [ "$(uname -sm)" != "Linux x86_64" ]; then
+            command -v anvil >/dev/null || fail "some tests run a chain, and there is none; install Foundry's anvil"
+            exit 0
+        fi
+        [ -e "$made/ready" ] && cmp -s "$wanted/package-lock.json" "$made/package-lock.json" && exit 0
+        if ! command -v npm >/dev/null && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+            say "installing npm"
+            install_packages npm
+        fi
+        command -v npm >/dev/null || fail "some tests run a chain, and npm, which installs it, is missing; install the package npm"
+        say "installing what $wanted/package-lock.json names"
+        rm -rf "$made"
+        mkdir -p "$made"
+        cp "$wanted/package.json" "$wanted/package-lock.json" "$made"
+        npm ci --prefix "$made" --ignore-scripts --no-audit --no-fund --loglevel=error </dev/null >&2
+        touch "$made/ready"
         exit 0 ;;
     runtime) lock=requirements.lock ;;
     dev) lock=requirements-dev.lock ;;

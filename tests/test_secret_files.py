@@ -11,7 +11,14 @@ import pytest
 
 from otcdesk.app import open_desk
 from otcdesk.config import Settings
-from otcdesk.secret_files import KeyUnusable, fingerprint, load_or_make_key, private_file, write_private
+from otcdesk.secret_files import (
+    KeyUnusable,
+    fingerprint,
+    load_or_make_key,
+    private_file,
+    read_private,
+    write_private,
+)
 from tests.support.desk import Lane
 
 
@@ -81,3 +88,17 @@ def test_a_file_gets_its_name_where_there_are_no_links(
             file.write(b"ours")
         assert path.read_bytes() == b"ours"
     assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_file_of_secrets_from_elsewhere_is_its_owners_alone(tmp_path: Path) -> None:
+    path = tmp_path / "keys.toml"
+    write_private(path, "secret")
+    assert read_private(path) == "secret"
+    for mode in (0o640, 0o604, 0o610, 0o602):
+        path.chmod(mode)
+        with pytest.raises(KeyUnusable, match="chmod 600"):
+            read_private(path)
+    with pytest.raises(IsADirectoryError):
+        read_private(tmp_path)
+    with pytest.raises(FileNotFoundError):
+        read_private(tmp_path / "none")

@@ -1,4 +1,4 @@
-"""What the desk asks of the outside world, and the three ways in which an outside call can end without an answer.
+"""What the desk asks of the outside world, and the ways in which an outside call can end without an answer.
 
 Every transfer carries a reference of its own that was recorded before the call, so that repeating the call after a
 crash at any point moves money at most once. Implementations plug in beside `simulated`.
@@ -20,6 +20,17 @@ class RailUnavailable(Exception):
 
 class RailUnknown(Exception):
     """The provider may have taken the request; ask again with the same reference."""
+
+
+class RailPending(RailUnknown):
+    """The provider has taken the request and it is on its way, not confirmed yet; ask again with the same reference.
+
+    `detail` is the transaction's hash, empty while only what prepares it is out; a replacement has another.
+    """
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(f"not confirmed yet: {detail or 'its wallet is being given gas'}")
+        self.detail = detail
 
 
 class Observation(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,7 +80,15 @@ class ChainRail(Protocol):
         ...
 
     async def transfer(self, transfer: Transfer) -> Receipt:
-        """Move tokens between two wallets; raises RailUnavailable or RailUnknown."""
+        """Move tokens between two wallets; raises RailUnavailable, RailUnknown or RailPending."""
+        ...
+
+    async def cancel(self, transfer: Transfer) -> Receipt:
+        """Decide that a transfer is not made, unless it was sent; returns what is so for ever.
+
+        Raises RailPending or RailUnknown where it was sent, or may have been, and nothing is decided. Nobody asks for
+        the transfer meanwhile, nor afterwards if it is refused.
+        """
         ...
 
 

@@ -10,7 +10,8 @@ import hashlib
 from otcdesk.domain.lanes import Fault
 from otcdesk.domain.ledger import Account
 from otcdesk.rails.protocols import RailUnavailable, Receipt, Transfer
-from otcdesk.rails.simulated.faults import check_answered, check_reached, met, take_time
+from otcdesk.rails.simulated.faults import LaneFault, check_answered, check_reached, met, take_time
+from otcdesk.rails.simulated.together import Together
 from otcdesk.storage.database import Reads
 
 # The names by which a sandbox steers them.
@@ -26,6 +27,7 @@ class SimulatedRail:
     def __init__(self, reads: Reads, name: str) -> None:
         self.reads = reads
         self.name = name
+        self._together: Together[tuple[int, str], Fault | None] = Together(f"simulated {name} rail", self._faults)
 
     async def balance(self, lane: int, account: Account) -> int:
         """Return what the books have on the account now."""
@@ -43,8 +45,30 @@ class SimulatedRail:
         digest = hashlib.sha256(f"{self.name}:{transfer.reference}".encode()).hexdigest()
         return Receipt(done=True, detail=f"0x{digest}" if self.name == CHAIN else digest[:16])
 
+    async def cancel(self, transfer: Transfer) -> Receipt:
+        """Refuse a transfer for ever, unless the rail takes requests and loses its answers.
+
+        Whatever else it does it says at once what has become of a transfer, so what nobody has heard of was not made.
+        """
+        fault = await self._fault(transfer.lane, self.name, transfer.reference)
+        await take_time(fault)
+        check_answered(fault)
+        return Receipt(done=False, detail=f"cancelled before the simulated {self.name} rail made it")
+
+    async def _fault(self, lane: int, rail: str, reference: str) -> Fault:
+        return met(await self._together.ask((lane, rail)), rail, reference)
+
+    async def _faults(self, asked: list[tuple[int, str]]) -> list[Fault | None]:
+        """Read how rails behave in lanes, each once however many ask."""
+        found: dict[tuple[int, str], Fault] = {}
+        for rail in {rail for _, rail in asked}:
+            lanes = [*{lane for lane, its_rail in asked if its_rail == rail}]
+            for row in await self.reads.rows("simulated", "faults", LaneFault, lanes, rail):
+                found[row.lane, rail] = row.fault
+        return [found.get(one) for one in asked]
+
     async def _behave(self, lane: int, rail: str, reference: str) -> str:
-        fault = met(await self.reads.row("lanes", "fault", Fault, lane, rail), rail, reference)
+        fault = await self._fault(lane, rail, reference)
         await take_time(fault)
         check_reached(fault)
         check_answered(fault)

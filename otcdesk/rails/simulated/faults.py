@@ -3,8 +3,17 @@
 import asyncio
 import hashlib
 
+import msgspec
+
 from otcdesk.domain.lanes import Fault
 from otcdesk.rails.protocols import RailUnavailable, RailUnknown
+
+
+class LaneFault(msgspec.Struct, frozen=True):
+    """How a rail behaves in a lane."""
+
+    lane: int
+    fault: Fault
 
 
 def met(fault: Fault | None, rail: str, reference: str) -> Fault:

@@ -19,7 +19,7 @@ from otcdesk.domain.brokerage import FAILURES, VENUE_REFUSED
 from otcdesk.domain.lanes import Fault
 from otcdesk.money import NEAREST, PRICE_DECIMALS, counted, with_margin
 from otcdesk.rails.protocols import Fill, Instruction
-from otcdesk.rails.simulated.faults import check_answered, check_reached, met, take_time
+from otcdesk.rails.simulated.faults import LaneFault, check_answered, check_reached, met, take_time
 from otcdesk.rails.simulated.together import Together
 from otcdesk.storage.database import Reads
 
@@ -30,11 +30,6 @@ NAME = "simulated venue"
 _LEAST = counted(1, PRICE_DECIMALS)
 
 _encode = msgspec.json.Encoder().encode
-
-
-class _LaneFault(msgspec.Struct, frozen=True):
-    lane: int
-    fault: Fault
 
 
 class _Taken(msgspec.Struct, frozen=True):
@@ -76,7 +71,7 @@ class SimulatedVenue:
 
     async def _take(self, instructions: list[Instruction]) -> list[_Heard]:
         lanes = list({instruction.lane for instruction in instructions})
-        faults = {row.lane: row.fault for row in await self.reads.rows("simulated", "faults", _LaneFault, lanes, VENUE)}
+        faults = {row.lane: row.fault for row in await self.reads.rows("simulated", "faults", LaneFault, lanes, VENUE)}
         behaviour = [met(faults.get(one.lane), VENUE, one.reference) for one in instructions]
         reached = {
             (one.lane, one.reference): _decision(one, fault)

@@ -1,0 +1,114 @@
+"""The chains file: which networks are real, by which nodes they are reached, and what may be spent on gas.
+
+Fees are in wei, times in milliseconds and seconds as their names say.
+"""
+
+import tomllib
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec import Meta
+
+from otcdesk.config import SettingsError
+from otcdesk.rails.evm.abi import is_address
+from otcdesk.secret_files import KeyUnusable, read_private
+
+Address = Annotated[str, Meta(pattern="^0x[0-9a-fA-F]{40}$")]
+Wei = Annotated[int, Meta(ge=1)]
+
+#: What a replacement costs at least more than what it replaces: nodes ask for a tenth, some for an eighth.
+BUMP_PERCENT = 113
+
+#: More digits than any token has; so many fit the chain's own numbers with every amount of the books.
+_DECIMALS_MAX = 36
+
+
+class TokenSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[networks.NAME.tokens.ASSET]`: the contract that counts an asset, and its number of decimals."""
+
+    contract: Address
+    decimals: Annotated[int, Meta(ge=0, le=_DECIMALS_MAX)]
+
+    def __post_init__(self) -> None:
+        """Refuse a mistyped address."""
+        if not is_address(self.contract):
+            raise ValueError(f"{self.contract} is not an address: its capitals do not fit")
+
+
+class NetworkSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[networks.NAME]`, by the name that accounts have for it.
+
+    `confirmations` counts the block that a transaction is in. `replace_after_seconds` is how long a transaction may
+    wait to be mined before it is sent again with higher fees. `wait_ms` is how long one request waits for the
+    confirmation that it may see coming; the caller asks again later. While it is `paused` nothing new is sent.
+    """
+
+    rpc_urls: Annotated[tuple[str, ...], Meta(min_length=1, max_length=16)]
+    chain_id: Annotated[int, Meta(ge=1, le=(1 << 53) - 1)]
+    confirmations: Annotated[int, Meta(ge=1, le=10_000)]
+    max_fee_wei: Wei
+    priority_fee_wei: Annotated[int, Meta(ge=0)] = 1_000_000_000
+    gas_limit_max: Annotated[int, Meta(ge=21_000, le=30_000_000)] = 300_000
+    replace_after_seconds: Annotated[int, Meta(ge=1, le=86_400)] = 120
+    timeout_ms: Annotated[int, Meta(ge=10, le=60_000)] = 5_000
+    poll_ms: Annotated[int, Meta(ge=10, le=60_000)] = 1_000
+    wait_ms: Annotated[int, Meta(ge=0, le=60_000)] = 3_000
+    paused: bool = False
+    gas_wallet: Address | None = None
+    top_up_wei: Wei = 10_000_000_000_000_000
+    tokens: dict[str, TokenSettings]
+
+    def __post_init__(self) -> None:
+        """Refuse what contradicts itself."""
+        for url in self.rpc_urls:
+            if urlsplit(url).scheme not in {"http", "https"} or not urlsplit(url).hostname:
+                raise ValueError("rpc_urls are addresses that begin with http:// or https://")
+        if self.priority_fee_wei > self.max_fee_wei:
+            raise ValueError("priority_fee_wei is more than max_fee_wei")
+        if self.gas_wallet is not None and not is_address(self.gas_wallet):
+            raise ValueError(f"{self.gas_wallet} is not an address: its capitals do not fit")
+        contracts = [token.contract.lower() for token in self.tokens.values()]
+        if len(set(contracts)) != len(contracts):
+            raise ValueError("two tokens have one contract")
+
+
+class KeySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The file of keys: a master key for wallets without an address of their own, and keys of addresses."""
+
+    master: Annotated[str, Meta(pattern="^(0x)?[0-9a-fA-F]{64}$")] | None = None
+    keys: dict[Address, Annotated[str, Meta(pattern="^(0x)?[0-9a-fA-F]{64}$")]] = {}
+
+
+class ChainsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The whole file. `key_file` is beside it, unless its path is absolute."""
+
+    key_file: str
+    networks: Annotated[dict[str, NetworkSettings], Meta(min_length=1)]
+
+    def __post_init__(self) -> None:
+        """Refuse a chain with two names: each would count the nonces of a sender for itself."""
+        chains = [network.chain_id for network in self.networks.values()]
+        if len(set(chains)) != len(chains):
+            raise ValueError("two networks have one chain_id")
+
+
+def chains_settings(file: Path) -> tuple[ChainsSettings, KeySettings]:
+    """Read the chains file and the file of keys that it names.
+
+    Raises SettingsError for what is missing or not valid, and for keys that others than their owner may read. What the
+    message shows has no key in it.
+    """
+    try:
+        chains = msgspec.convert(tomllib.loads(file.read_text(encoding="utf-8")), ChainsSettings)
+    except (OSError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        raise SettingsError(f"DESK_CHAINS_FILE: {error}") from None
+    path = file.parent / chains.key_file
+    try:
+        keys = msgspec.convert(tomllib.loads(read_private(path)), KeySettings)
+    except (OSError, KeyUnusable) as error:
+        raise SettingsError(f"DESK_CHAINS_FILE: key_file: {error}") from None
+    except (tomllib.TOMLDecodeError, msgspec.ValidationError, UnicodeDecodeError):
+        raise SettingsError(f"DESK_CHAINS_FILE: key_file: {path} is not a valid file of keys") from None
+    return chains, keys
