@@ -11,6 +11,8 @@ PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 DEBIAN_POSTGRES := $(wildcard /usr/lib/postgresql/1[5678]/bin/postgres)
 # What pytest says when ARGS choose tests that need no database; the first run has judged those.
 NONE_CHOSEN := 5
+# Tests start many processes, which are to find the program compiled whatever the caller's environment says of that.
+unexport PYTHONDONTWRITEBYTECODE
 # Each run writes its results where JUNIT, a folder, says.
 RESULTS = $(if $(JUNIT),--junitxml=$(JUNIT)/$(1).xml)
 SET_UP := sh scripts/setup.sh
@@ -33,6 +35,7 @@ demo: .venv/ready-runtime ## Run a desk with demo data here (PORT=8080 DESK_HOME
 
 test: .venv/ready-dev ## Run all tests, on Debian's PostgreSQL too if it is here (ARGS="-k words -x" goes to pytest)
 	@$(SET_UP) browser
+	@$(SET_UP) chain
 	$(PYTEST) $(call RESULTS,embedded) tests $(ARGS)
 ifneq ($(DEBIAN_POSTGRES),)
 	$(PYTEST) --postgres debian $(call RESULTS,debian) tests $(ARGS) || [ $$? -eq $(NONE_CHOSEN) ]
@@ -46,7 +49,8 @@ check: .venv/ready-dev ## Check format, lint, types, direction of imports, fresh
 	$(BIN)/python -m otcdesk docs --check
 
 fuzz: .venv/ready-dev ## Run the random tests and the kills for long, with seeds printed
-	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest -n 2 --dist worksteal tests/properties tests/simulation tests/crash $(ARGS)
+	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest -n 2 --dist worksteal tests/properties tests/simulation tests/crash \
+		tests/storage/test_verify.py $(ARGS)
 
 bench: .venv/ready-runtime ## Measure this machine's speed against pgbench on the same server
 	$(BIN)/python -m otcdesk bench $(ARGS)

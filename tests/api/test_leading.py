@@ -7,7 +7,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from tests.support.server import DeskServer, World, wait_until
+from tests.support.server import NO_AUTHORITIES, DeskServer, World, wait_until
 
 SOON = {"DESK_LEADERSHIP_PERIOD_MS": "50"}
 
@@ -17,12 +17,12 @@ class StandingBy(DeskServer):
 
     def _ready(self) -> bool:
         try:
-            return httpx.get(f"{self.url}/healthz", timeout=5).status_code == 200
+            return httpx.get(f"{self.url}/healthz", timeout=5, verify=NO_AUTHORITIES).status_code == 200
         except httpx.TransportError:
             return False
 
     def readiness(self) -> httpx.Response:
-        return httpx.get(f"{self.url}/readyz", timeout=5)
+        return httpx.get(f"{self.url}/readyz", timeout=5, verify=NO_AUTHORITIES)
 
 
 @pytest.fixture

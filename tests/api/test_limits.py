@@ -18,6 +18,7 @@ from tests.support.served import NewServer
 from tests.support.server import (
     CSRF,
     EXCHANGES,
+    NO_AUTHORITIES,
     ORDERS,
     DeskServer,
     World,
@@ -147,7 +148,7 @@ def held_lane(world: World) -> Iterator[HeldLane]:
 
 def waiting(server: DeskServer) -> int:
     """Return how many commands wait in a server's queue."""
-    answer: dict[str, Any] = httpx.get(f"{server.url}/readyz").json()
+    answer: dict[str, Any] = httpx.get(f"{server.url}/readyz", verify=NO_AUTHORITIES).json()
     return int(answer["waiting"])
 
 
@@ -252,7 +253,7 @@ def test_stopping_answers_everything_that_is_under_way(new_server: NewServer, se
 
 def _refuses_connections(server: DeskServer) -> bool:
     try:
-        httpx.get(f"{server.url}/healthz", timeout=1)
+        httpx.get(f"{server.url}/healthz", timeout=1, verify=NO_AUTHORITIES)
     except httpx.TransportError:
         return True
     return False

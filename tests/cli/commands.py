@@ -17,6 +17,7 @@ from urllib.request import Request, urlopen
 
 import asyncpg
 
+from tests.support import forked
 from tests.support.databases import run_apart
 from tests.support.server import free_port, wait_until
 
@@ -61,15 +62,12 @@ class Said:
 
 def otcdesk(*arguments: object, env: dict[str, str], cwd: Path | None = None, stdin: str = "") -> Said:
     """Run a command to its end; whatever it says, it is no stack trace."""
-    done = subprocess.run(
-        [sys.executable, "-m", "otcdesk", *map(str, arguments)],
+    done = forked.run(
+        *map(str, arguments),
         cwd=cwd or ROOT,
         env={**env, "PYTHONPATH": str(ROOT)},
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=SECONDS_MAX,
-        check=False,
+        stdin=stdin,
+        seconds_max=SECONDS_MAX,
     )
     assert "Traceback" not in done.stdout + done.stderr, done.stderr
     return Said(done.returncode, done.stdout, done.stderr)

@@ -18,11 +18,9 @@ from tests.support.server import DeskServer, World
 
 
 @pytest.fixture
-def desk(tmp_path: Path, fresh_dsn: str) -> Desk:
+def desk(loaded: Desk) -> Desk:
     """A desk with the contract's world."""
-    desk = Desk(tmp_path / "home", fresh_dsn)
-    assert desk.run("world", "load", WORLD).code == 0
-    return desk
+    return loaded
 
 
 @pytest.fixture
@@ -283,6 +281,7 @@ def test_an_embedded_desk_is_restored_into_a_new_home_and_over_itself(demo: Demo
     assert kept[0] in listed
     assert "otcdesk_restoring" not in listed
     assert otcdesk("verify", env=demo.env).code == 0
+    assert "durability: on" in otcdesk("doctor", env=demo.env).out
     assert "of this version of PostgreSQL" in otcdesk("upgrade", env=demo.env).out
 
 

@@ -19,7 +19,7 @@ from tests.support.soundness import assert_sound
 
 WINDOWS = [window for window in Window if window is not Window.CANCELLED]  # nobody cancels a trade
 SCHEDULE = [*[Kill(Victim.DESK, window) for window in WINDOWS], Kill(Victim.MACHINE, Window.RECORDED)]
-SCHEDULE_FOR_LONG = [Kill(victim, window) for victim in (Victim.DESK, Victim.MACHINE) for window in WINDOWS]
+SCHEDULE_FOR_FUZZ = [Kill(victim, window) for victim in (Victim.DESK, Victim.MACHINE) for window in WINDOWS]
 
 #: What the venue has done, what the books say of it, and what was accepted, agree.
 _DISAGREEING = """
@@ -33,7 +33,7 @@ _DISAGREEING = """
 
 
 async def test_an_offer_that_was_accepted_is_executed_once_whoever_dies(fuzz_seconds: int | None) -> None:
-    schedule = SCHEDULE if fuzz_seconds is None else SCHEDULE_FOR_LONG
+    schedule = SCHEDULE if fuzz_seconds is None else SCHEDULE_FOR_FUZZ
     for seed in seeds(fuzz_seconds):
         kills: Counter[Kill] = Counter()
         async with execution_site(seed) as (site, traders):

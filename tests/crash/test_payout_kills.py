@@ -19,7 +19,7 @@ from tests.support.server import run_cli
 from tests.support.soundness import assert_sound
 
 SCHEDULE = [*[Kill(Victim.DESK, window) for window in Window], Kill(Victim.MACHINE, Window.RECORDED)]
-SCHEDULE_FOR_LONG = [Kill(victim, window) for victim in (Victim.DESK, Victim.MACHINE) for window in Window]
+SCHEDULE_FOR_FUZZ = [Kill(victim, window) for victim in (Victim.DESK, Victim.MACHINE) for window in Window]
 
 #: What the provider has done, what the books say of it, and what was sold, agree: each payout was paid once, by exactly
 #: what was taken for it, or not at all. Each was asked for under one reference, the order's.
@@ -42,7 +42,7 @@ _PAID_OTHERWISE_THAN_ONCE = """
 
 
 async def test_a_payout_that_was_sold_is_made_once_whoever_dies(fuzz_seconds: int | None) -> None:
-    schedule = SCHEDULE if fuzz_seconds is None else SCHEDULE_FOR_LONG
+    schedule = SCHEDULE if fuzz_seconds is None else SCHEDULE_FOR_FUZZ
     for seed in seeds(fuzz_seconds):
         kills: Counter[Kill] = Counter()
         async with payout_site(seed) as (site, sellers):

@@ -19,7 +19,7 @@ from tests.support.simulator_store import CUTS
 
 ROOT = Path(__file__).parents[2]
 
-CHUNKS = 4
+CHUNKS = 4 if os.environ.get("HYPOTHESIS_PROFILE") == "fuzz" else 1
 SEEDS_OF_CHUNK = 200
 
 #: What must have happened in every chunk of seeds: a simulation in which nothing goes wrong proves nothing.

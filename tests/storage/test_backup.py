@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import shutil
 import signal
 import stat
 import sys
@@ -21,25 +22,31 @@ from otcdesk.storage.database import MIGRATION_LOCK, DatabaseUnusable, migrate
 from otcdesk.storage.restore import Restored, restore
 from otcdesk.storage.tools import Tools, installed_binaries, over_network, tools_for, version_of
 from otcdesk.storage.verify import ExportedHead, export_heads, key_fits, verify
-from tests.support.desk import AUDIT_KEY, FA1, WA1, A, make_engine, new_lane, submit
-from tests.support.populated import populated
+from tests.support.databases import run_apart, with_database
+from tests.support.desk import AUDIT_KEY, FA1, WA1, A, Lane, make_engine, new_lane, submit
 from tests.support.waiting import until
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-async def books(fresh_dsn: str) -> str:
+def books(populated_lane: Lane) -> str:
     """Give a database in which everything has happened."""
-    await populated(fresh_dsn)
-    return fresh_dsn
+    return populated_lane.dsn
+
+
+@pytest.fixture(scope="module")
+def made(server_dsn: str, populated_template: tuple[str, Lane], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a backup of what all those books are copied from."""
+    path = tmp_path_factory.mktemp("backup") / "desk.backup"
+    run_apart(back_up(with_database(server_dsn, populated_template[0]), path, audit_key=AUDIT_KEY))
+    return path
 
 
 @pytest.fixture
-async def file(books: str, tmp_path: Path) -> Path:
+def file(made: Path, tmp_path: Path) -> Path:
     """Give a backup of those books."""
-    await back_up(books, tmp_path / "desk.backup", audit_key=AUDIT_KEY)
-    return tmp_path / "desk.backup"
+    return Path(shutil.copy(made, tmp_path / "desk.backup"))
 
 
 @pytest.fixture
@@ -286,11 +293,11 @@ async def test_a_manifest_cannot_be_written_without_the_key(file: Path) -> None:
         pass
 
 
-async def test_a_database_that_holds_anything_is_left_alone(file: Path, fresh_dsn: str, empty_dsn: str) -> None:
-    before = await content(fresh_dsn)
+async def test_a_database_that_holds_anything_is_left_alone(file: Path, books: str, empty_dsn: str) -> None:
+    before = await content(books)
     with pytest.raises(DatabaseUnusable, match="is not empty"):
-        await restored_from(file, fresh_dsn)
-    assert await content(fresh_dsn) == before
+        await restored_from(file, books)
+    assert await content(books) == before
     connection = await asyncpg.connect(empty_dsn)
     await connection.execute("create function mine() returns int language sql as 'select 1'")
     with pytest.raises(DatabaseUnusable, match="is not empty"):

@@ -58,26 +58,25 @@ def names(report: Report, table: str, *keys: str) -> bool:
 
 
 @asynccontextmanager
-async def tampering_of(dsn: str) -> AsyncIterator[Tampering]:
-    lane = await populated(dsn)
-    tampering = await Tampering.at(dsn, lane.number, random.Random(new_seed()))
+async def tampering_of(lane: Lane) -> AsyncIterator[Tampering]:
+    tampering = await Tampering.at(lane.dsn, lane.number, random.Random(new_seed()))
     try:
         yield tampering
     finally:
         await tampering.connection.close()
 
 
-async def test_books_in_which_everything_happened_are_sound(fresh_dsn: str) -> None:
-    lanes = [await populated(fresh_dsn), await populated(fresh_dsn)]
-    heads = await export_heads(fresh_dsn)
+async def test_books_in_which_everything_happened_are_sound(populated_lane: Lane) -> None:
+    lanes = [populated_lane, await populated(populated_lane.dsn)]
+    heads = await export_heads(populated_lane.dsn)
     stages = set()
-    report = await verify(fresh_dsn, AUDIT_KEY, heads=heads[:1], progress=lambda told: stages.add(told.stage))
+    report = await verify(populated_lane.dsn, AUDIT_KEY, heads=heads[:1], progress=lambda told: stages.add(told.stage))
     assert report.findings == []
     assert report.sound
     assert report.heads == heads
     assert report.batches == sum(head.seq for head in heads)
     assert stages == {"batches", "invariants", *(kind.name for kind in KINDS)}
-    connection = await reading_connection(fresh_dsn)
+    connection = await reading_connection(populated_lane.dsn)
     assert report.rows == await connection.fetchval(f"select {' + '.join(map(_count, KIND_NAMED))}")
     assert (await verify_over(connection, AUDIT_KEY, lane=lanes[1].number, pages=SMALL)).findings == []
     await connection.close()
@@ -87,9 +86,9 @@ def _count(table: str) -> str:
     return f"(select count(*) from {table})"
 
 
-async def test_everything_happened(fresh_dsn: str) -> None:
-    lane = await populated(fresh_dsn)
-    connection = await asyncpg.connect(fresh_dsn)
+async def test_everything_happened(populated_lane: Lane) -> None:
+    lane = populated_lane
+    connection = await asyncpg.connect(populated_lane.dsn)
     for table in KIND_NAMED:
         assert await connection.fetchval(f"select count(*) from {table} where lane = $1", lane.number), table
     states = {row[0] for row in await connection.fetch("select distinct side || ' ' || state from orders")}
@@ -107,6 +106,10 @@ async def test_everything_happened(fresh_dsn: str) -> None:
         *(f"asset_in {state}" for state in ("confirmed", "settled")),
         *(f"fiat_in {state}" for state in ("open", "confirmed", "settled")),
         *(f"fiat_out {state}" for state in ("open", "confirmed", "settled", "failed", "expired")),
+        *(f"sell {state}" for state in ("active", "withdrawing", "cancelled", "expired")),
+        "buy pending",
+        *(f"bid {state}" for state in ("active", "pending", "completed", "failed", "declined", "cancelled", "expired")),
+        *(f"burn {state}" for state in ("pending", "completed", "failed")),
     }
 
 
@@ -126,9 +129,9 @@ async def test_every_column_is_in_the_digest(fresh_dsn: str) -> None:
 _COLUMNS = 2
 
 
-async def test_a_change_of_any_column_is_seen_and_named(fresh_dsn: str, fuzz_seconds: int | None) -> None:
+async def test_a_change_of_any_column_is_seen_and_named(populated_lane: Lane, fuzz_seconds: int | None) -> None:
     """Columns of every table, in a random row, to a random value: a few of each table's, and all for fuzz."""
-    async with tampering_of(fresh_dsn) as tampering:
+    async with tampering_of(populated_lane) as tampering:
         cases = [
             (table, column)
             for table, columns in tampering.columns.items()
@@ -156,8 +159,8 @@ def _last_batch(report: Report, table: str, key: str) -> bool:
     )
 
 
-async def test_a_row_that_is_gone_is_seen_and_named(fresh_dsn: str) -> None:
-    async with tampering_of(fresh_dsn) as tampering:
+async def test_a_row_that_is_gone_is_seen_and_named(populated_lane: Lane) -> None:
+    async with tampering_of(populated_lane) as tampering:
         for table in (*KEYS_OF, *["batches", "entries", "orders", "postings", "idempotency_keys"] * 3):
             async with tampering.undone():
                 place, key = await tampering.any_row(table)
@@ -170,9 +173,9 @@ async def test_a_row_that_is_gone_is_seen_and_named(fresh_dsn: str) -> None:
         assert (await tampering.verify()).sound
 
 
-async def test_a_row_that_nobody_wrote_is_seen_and_named(fresh_dsn: str, fuzz_seconds: int | None) -> None:
+async def test_a_row_that_nobody_wrote_is_seen_and_named(populated_lane: Lane, fuzz_seconds: int | None) -> None:
     """A copy of a row under another key, as of a batch there is, of one to come, and of none; for fuzz all of these."""
-    async with tampering_of(fresh_dsn) as tampering:
+    async with tampering_of(populated_lane) as tampering:
         newest = await tampering.connection.fetchval("select max(seq) from batches where lane = $1", tampering.lane)
         for table in KEYS_OF:
             seqs = ["seq", str(newest + 1), "0", "-5"]
@@ -187,9 +190,9 @@ async def test_a_row_that_nobody_wrote_is_seen_and_named(fresh_dsn: str, fuzz_se
         assert (await tampering.verify()).sound
 
 
-async def test_a_batch_outside_of_the_chain_vouches_for_nothing(fresh_dsn: str) -> None:
+async def test_a_batch_outside_of_the_chain_vouches_for_nothing(populated_lane: Lane) -> None:
     """Nobody can put a batch into the chain, but beside it: it is named, and so are the rows that it lists."""
-    async with tampering_of(fresh_dsn) as tampering:
+    async with tampering_of(populated_lane) as tampering:
         for table in ("orders", "entries"):
             async with tampering.undone():
                 place, _ = await tampering.any_row(table)
@@ -228,8 +231,8 @@ async def _copy(tampering: Tampering, table: str, place: str, seq: str) -> str:
     return str(added)
 
 
-async def test_rows_that_swapped_their_contents_are_seen_and_named(fresh_dsn: str) -> None:
-    async with tampering_of(fresh_dsn) as tampering:
+async def test_rows_that_swapped_their_contents_are_seen_and_named(populated_lane: Lane) -> None:
+    async with tampering_of(populated_lane) as tampering:
         for table, columns in tampering.columns.items():
             async with tampering.undone():
                 one_place, one_key = await tampering.any_row(table, 0)
@@ -249,6 +252,11 @@ async def test_rows_that_swapped_their_contents_are_seen_and_named(fresh_dsn: st
                         "payout_terms",
                         "live_rules",
                         "bank_accounts",
+                        "resale_terms",
+                        "holders",
+                        "currencies",
+                        "instruments",
+                        "branch_rules",
                     }
                     continue
                 await tampering.connection.execute(
@@ -262,17 +270,17 @@ async def test_rows_that_swapped_their_contents_are_seen_and_named(fresh_dsn: st
         assert (await tampering.verify()).sound
 
 
-async def test_rows_restored_to_an_older_version_are_seen_and_named(fresh_dsn: str) -> None:
+async def test_rows_restored_to_an_older_version_are_seen_and_named(populated_lane: Lane) -> None:
     """Every row that moved on since, with the content and the batch that it had: true once, but not now."""
-    lane = await populated(fresh_dsn)
-    connection = await asyncpg.connect(fresh_dsn)
+    lane = populated_lane
+    connection = await asyncpg.connect(populated_lane.dsn)
     for table in CHANGING:
         await connection.execute(f"create table older_{table} as table {table}")
-    async with make_engine(fresh_dsn, clock=lane.clock) as engine:
+    async with make_engine(populated_lane.dsn, clock=lane.clock) as engine:
         story = Story(engine, lane)
         await _move_every_changing_row(story, connection)
     await connection.close()
-    tampering = await Tampering.at(fresh_dsn, lane.number, random.Random(new_seed()))
+    tampering = await Tampering.at(populated_lane.dsn, lane.number, random.Random(new_seed()))
     restored = 0
     for table in CHANGING:
         names_of = ", ".join(column["name"] for column in tampering.columns[table])
@@ -347,12 +355,12 @@ async def _move_what_payouts_are_made_from(story: Story, connection: asyncpg.Con
     await story.tell(DeclareWorld(declaration=declaration_of(parse_world(changed))))
 
 
-async def test_a_tail_that_was_cut_is_seen(fresh_dsn: str) -> None:
+async def test_a_tail_that_was_cut_is_seen(populated_lane: Lane) -> None:
     """With its rows left behind it is seen by itself; with all its rows taken along only an exported head shows it."""
-    async with tampering_of(fresh_dsn) as tampering:
+    async with tampering_of(populated_lane) as tampering:
         lane, connection = tampering.lane, tampering.connection
         newest = await connection.fetchval("select max(seq) from batches where lane = $1", lane)
-        (head,) = await export_heads(fresh_dsn, lane)
+        (head,) = await export_heads(populated_lane.dsn, lane)
         assert (await tampering.verify(head=head)).sound
         for cut in (1, 2, 9, newest):
             async with tampering.undone():
@@ -372,15 +380,15 @@ async def test_a_tail_that_was_cut_is_seen(fresh_dsn: str) -> None:
         assert (await tampering.verify(head=head)).sound
 
 
-async def test_a_chain_that_was_cut_and_grew_again_is_seen_by_an_exported_head(fresh_dsn: str) -> None:
-    lane = await populated(fresh_dsn)
-    (head,) = await export_heads(fresh_dsn, lane.number)
+async def test_a_chain_that_was_cut_and_grew_again_is_seen_by_an_exported_head(populated_lane: Lane) -> None:
+    lane = populated_lane
+    (head,) = await export_heads(populated_lane.dsn, lane.number)
     assert head is not None
-    tampering = await Tampering.at(fresh_dsn, lane.number, random.Random(0))
+    tampering = await Tampering.at(populated_lane.dsn, lane.number, random.Random(0))
     await tampering.connection.execute("set session_replication_role = replica")
     for table in ("batches", "orders"):
         await tampering.connection.execute(f"delete from {table} where lane = $1 and seq = $2", lane.number, head.seq)
-    async with make_engine(fresh_dsn, clock=lane.clock) as engine:
+    async with make_engine(populated_lane.dsn, clock=lane.clock) as engine:
         await Story(engine, lane).buy()
     assert (await tampering.verify()).sound
     kept = msgspec.json.decode(msgspec.json.encode(head), type=ExportedHead)
@@ -390,9 +398,9 @@ async def test_a_chain_that_was_cut_and_grew_again_is_seen_by_an_exported_head(f
     await tampering.connection.close()
 
 
-async def test_a_batch_under_another_key_is_seen_and_named(fresh_dsn: str) -> None:
+async def test_a_batch_under_another_key_is_seen_and_named(populated_lane: Lane) -> None:
     """Somebody without the audit key rewrites a row, its batch, and all hashes after it, with a key of their own."""
-    async with tampering_of(fresh_dsn) as tampering:
+    async with tampering_of(populated_lane) as tampering:
         lane, connection = tampering.lane, tampering.connection
         for first in (1, tampering.rng.randrange(2, 30)):
             async with tampering.undone():
@@ -418,9 +426,9 @@ async def test_a_batch_under_another_key_is_seen_and_named(fresh_dsn: str) -> No
         assert (await tampering.verify()).sound
 
 
-async def test_a_batch_that_was_changed_proves_no_row_missing(fresh_dsn: str) -> None:
+async def test_a_batch_that_was_changed_proves_no_row_missing(populated_lane: Lane) -> None:
     """Whoever adds rows to a batch's list names no row by it, not even one whose key no table could have."""
-    async with tampering_of(fresh_dsn) as tampering:
+    async with tampering_of(populated_lane) as tampering:
         for name in ("orders", "postings", "faults"):
             key = [UUID(int=1), 2**40] if name == "postings" else ["a\0b" if name == "faults" else UUID(int=1)]
             packed = pack_key(tuple(key))
@@ -434,9 +442,9 @@ async def test_a_batch_that_was_changed_proves_no_row_missing(fresh_dsn: str) ->
                 assert report.findings == [Finding(tampering.lane, "batches", "9", said)]
 
 
-async def test_batches_of_meanwhile_are_checked_too(fresh_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_batches_of_meanwhile_are_checked_too(populated_lane: Lane, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the desk wrote since the run began vouches for rows, so its hashes are looked at before the end."""
-    async with tampering_of(fresh_dsn) as tampering:
+    async with tampering_of(populated_lane) as tampering:
         now = await newest(tampering.connection, tampering.lane)
         assert now is not None
         heads = [msgspec.structs.replace(now, seq=now.seq - 20), now]
@@ -457,9 +465,9 @@ async def test_batches_of_meanwhile_are_checked_too(fresh_dsn: str, monkeypatch:
         assert names(await tampering.verify(), "batches", str(now.seq + 1))
 
 
-async def test_a_batch_of_another_past_is_seen(fresh_dsn: str) -> None:
+async def test_a_batch_of_another_past_is_seen(populated_lane: Lane) -> None:
     """A link that the desk itself once made, before somebody cut it off: its hash is right, its place is not."""
-    async with tampering_of(fresh_dsn) as tampering:
+    async with tampering_of(populated_lane) as tampering:
         lane, connection = tampering.lane, tampering.connection
         record = await connection.fetchrow("select * from batches where lane = $1 and seq = 7", lane)
         assert record is not None
@@ -476,8 +484,8 @@ async def test_a_batch_of_another_past_is_seen(fresh_dsn: str) -> None:
             assert report.findings == [Finding(lane, "batches", "8", "does not name the hash of the batch before")]
 
 
-async def test_rows_in_lanes_that_do_not_exist_are_seen_and_named(fresh_dsn: str) -> None:
-    async with tampering_of(fresh_dsn) as tampering:
+async def test_rows_in_lanes_that_do_not_exist_are_seen_and_named(populated_lane: Lane) -> None:
+    async with tampering_of(populated_lane) as tampering:
         for table in KEYS_OF:
             async with tampering.undone():
                 place, key = await tampering.any_row(table)
@@ -500,9 +508,9 @@ async def test_rows_in_lanes_that_do_not_exist_are_seen_and_named(fresh_dsn: str
 
 
 async def test_so_many_findings_are_kept_and_the_others_counted(
-    fresh_dsn: str, monkeypatch: pytest.MonkeyPatch
+    populated_lane: Lane, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with tampering_of(fresh_dsn) as tampering:
+    async with tampering_of(populated_lane) as tampering:
         monkeypatch.setattr("otcdesk.storage.verify.FINDINGS_MAX", 10)
         report = await verify_over(tampering.connection, b"not the audit key", pages=SMALL)
         batches = await tampering.connection.fetchval("select count(*) from batches")
@@ -510,11 +518,11 @@ async def test_so_many_findings_are_kept_and_the_others_counted(
         assert report.left_out == batches - 10
 
 
-async def test_a_batch_that_cannot_be_read_is_named(fresh_dsn: str) -> None:
+async def test_a_batch_that_cannot_be_read_is_named(populated_lane: Lane) -> None:
     """What only somebody with the audit key can write, or a fault of the engine: lists that are no lists."""
-    async with tampering_of(fresh_dsn) as tampering:
+    async with tampering_of(populated_lane) as tampering:
         lane, connection = tampering.lane, tampering.connection
-        (head,) = await export_heads(fresh_dsn, lane)
+        (head,) = await export_heads(populated_lane.dsn, lane)
         assert head is not None
         order = KIND_NAMED["orders"].number
         for writes, said in (
@@ -536,17 +544,17 @@ async def test_a_batch_that_cannot_be_read_is_named(fresh_dsn: str) -> None:
                 assert [said in finding.what for finding in report.findings] == [True], (said, report)
 
 
-async def test_a_desk_at_work_is_sound(fresh_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_desk_at_work_is_sound(populated_lane: Lane, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows move on between any two pages; none of it is a finding, and the sums agree at the first look."""
 
     async def look_closer(_: LaneReplay, kind: Kind, groups: set[int]) -> None:
         raise AssertionError(f"the sums of {kind.name} differ in {groups}")
 
     monkeypatch.setattr(LaneReplay, "_look_closer", look_closer)
-    lane = await populated(fresh_dsn)
+    lane = populated_lane
     lane = Lane(number=lane.number, dsn=lane.dsn, clock=SystemClock())
     stop = asyncio.Event()
-    async with make_engine(fresh_dsn, clock=lane.clock) as engine:
+    async with make_engine(populated_lane.dsn, clock=lane.clock) as engine:
         story = Story(engine, lane)
         await _unsteered(story)
 
@@ -559,7 +567,7 @@ async def test_a_desk_at_work_is_sound(fresh_dsn: str, monkeypatch: pytest.Monke
             return done
 
         workers = [asyncio.create_task(work()) for _ in range(6)]
-        connection = await reading_connection(fresh_dsn)
+        connection = await reading_connection(populated_lane.dsn)
         batches = []
         for pages in (MEDIUM, Pages(), MEDIUM, Pages(), MEDIUM):
             report = await verify_over(connection, AUDIT_KEY, pages=pages)
@@ -570,7 +578,7 @@ async def test_a_desk_at_work_is_sound(fresh_dsn: str, monkeypatch: pytest.Monke
         assert sum(await asyncio.gather(*workers)) >= 10
         await connection.close()
     assert batches[0] < batches[-1]
-    assert (await verify(fresh_dsn, AUDIT_KEY)).sound
+    assert (await verify(populated_lane.dsn, AUDIT_KEY)).sound
 
 
 async def _unsteered(story: Story) -> None:

@@ -26,7 +26,7 @@ def debian_binaries() -> dict[int, Path]:
 
 
 class ThrowAwayCluster:
-    """A cluster in a temporary folder, on a socket only; durable as PostgreSQL comes. As root it is user postgres's."""
+    """A cluster in a temporary folder, on a socket only. As root it is user postgres's."""
 
     def __init__(self, binaries: Path) -> None:
         self.binaries = binaries

@@ -16,7 +16,7 @@ from uuid import UUID
 
 import httpx
 
-from tests.support.server import CSRF, EXCHANGES, ORDERS, World, check_answer
+from tests.support.server import CSRF, EXCHANGES, NO_AUTHORITIES, ORDERS, World, check_answer
 
 _CLIENTS = 8
 _ANSWER_SECONDS = 30
@@ -72,7 +72,7 @@ class Load:
             base_url=world.server.url,
             timeout=_ANSWER_SECONDS,
             event_hooks={"response": [_check]},
-            verify=False,  # noqa: S501  (there is nothing to verify over plain HTTP)
+            verify=NO_AUTHORITIES,
         )
 
     @asynccontextmanager

@@ -52,8 +52,7 @@ class Proxy:
     ) -> None:
         assert self._server is not None
         self._server.close()
-        for task in list(self._connections):
-            task.cancel()
+        self.break_all()
         await asyncio.gather(*self._connections, return_exceptions=True)
         for writer in list(self._writers):
             await _close(writer)
@@ -79,10 +78,14 @@ class Proxy:
         for task in list(self._connections):
             task.cancel()
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve a connection in a task of our own: one of asyncio's own complains when it is cancelled."""
+        task = asyncio.create_task(self._serve(reader, writer))
         self._connections.add(task)
+        task.add_done_callback(self._connections.discard)
+        task.add_done_callback(lambda _: writer.close())  # which may have been cancelled before it began
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             if self.refusing:
                 self.refused += 1
@@ -91,7 +94,6 @@ class Proxy:
         except (OSError, asyncio.CancelledError):
             pass  # a lost connection is what this is for
         finally:
-            self._connections.discard(task)
             await _close(writer)
 
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -150,7 +152,7 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
         while data := await reader.read(_CHUNK_BYTES):
             writer.write(data)
             await writer.drain()
-    await _close(writer)
+    writer.close()  # not waited for: who is cancelled while it waits spoils the wait of all others for this writer
 
 
 async def _close(writer: asyncio.StreamWriter) -> None:

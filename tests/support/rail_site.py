@@ -22,7 +22,7 @@ from otcdesk.storage.queries import queries
 from tests.support import crash_relay, statement_relay
 from tests.support.crash_relay import SaveRelay
 from tests.support.crash_site import Victim, _children, _kept_free, _own_postgres
-from tests.support.server import DeskServer, World, check_answer
+from tests.support.server import NO_AUTHORITIES, DeskServer, World, check_answer
 from tests.support.statement_relay import StatementRelay
 from tests.support.waiting import until
 
@@ -251,6 +251,8 @@ def connected(desk: DeskServer, closing: AsyncExitStack) -> httpx.AsyncClient:
         await response.aread()
         check_answer(response)
 
-    client = httpx.AsyncClient(base_url=desk.url, timeout=ANSWER_SECONDS, event_hooks={"response": [check]})
+    client = httpx.AsyncClient(
+        base_url=desk.url, timeout=ANSWER_SECONDS, verify=NO_AUTHORITIES, event_hooks={"response": [check]}
+    )
     closing.push_async_callback(client.aclose)
     return client

@@ -9,8 +9,8 @@ import os
 import re
 import signal
 import socket
+import ssl
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -25,6 +25,7 @@ import asyncpg
 import httpx
 
 from otcdesk.domain.ledger import TREASURY, desk_account_id
+from tests.support import forked
 from tests.support.databases import run_apart
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,6 +35,9 @@ CSRF = "0123456789abcdef" * 4
 
 EXCHANGES = "/exchanges/otc-exchanges"
 ORDERS = "/operator/otc-exchanges"
+
+#: For clients of desks, which speak plain HTTP: to read the authorities of the world takes longer than a request.
+NO_AUTHORITIES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 _DEADLINE_SECONDS = 30
 _POLL_SECONDS = 0.01
@@ -97,25 +101,18 @@ class DeskServer:
             "DESK_HANDOVER": "false",  # servers of one home stand for hosts of their own
             **settings,
         }
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: forked.Forked | None = None
         self.http = httpx.Client(
             base_url=self.url,
             timeout=30,
+            verify=NO_AUTHORITIES,
             limits=httpx.Limits(max_connections=100, max_keepalive_connections=100),
             event_hooks={"response": [check_answer]},
         )
 
     def start(self) -> "DeskServer":
         """Start the process and return once it says that it is ready."""
-        with self.log_path.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "otcdesk", "serve"],
-                cwd=ROOT,
-                env=self.environ,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
+        self.process = forked.Forked("serve", cwd=ROOT, env=self.environ, out=self.log_path, err=self.log_path)
         wait_until(self._ready, f"the server is ready; it says {self.log()[-2000:]}")
         return self
 
@@ -123,7 +120,7 @@ class DeskServer:
         assert self.process is not None
         assert self.process.poll() is None, f"the server ended: {self.log()[-2000:]}"
         try:
-            return httpx.get(f"{self.url}/readyz", timeout=5).status_code == 200
+            return httpx.get(f"{self.url}/readyz", timeout=5, verify=NO_AUTHORITIES).status_code == 200
         except httpx.TransportError:
             return False
 
@@ -206,7 +203,8 @@ def check_answer(response: httpx.Response) -> None:
         assert response.content == b""
     elif response.status_code >= 400:
         dialect = path.split("/")[1]
-        checked = {"offers": check_listed_errors, "ramp": check_typed_error}.get(dialect, check_error)
+        checks = {"offers": check_listed_errors, "ramp": check_typed_error, "deals": check_plain_error}
+        checked = checks.get(dialect, check_error)
         checked(response.status_code, response.json())
 
 
@@ -269,6 +267,15 @@ def check_typed_error(status: int, body: Any) -> None:
     fields = body.get("Extensions", {}).get("Request", {})
     assert {row["Field"]: row["Description"] for row in body.get("RequestExtension", {}).get("Body", [])} == fields
     assert not _INSIDE.search(str(body)), body
+
+
+def check_plain_error(status: int, body: Any) -> None:
+    """Assert the one shape of errors of the deals dialect (deals contract 3)."""
+    assert {"error"} <= body.keys() <= {"error", "details"}, body
+    assert all(isinstance(text, str) and text for text in body.values()), body
+    assert "details" not in body or status not in {401, 500}, body
+    assert not _INSIDE.search(str(body)), body
+    assert status != 500, body
 
 
 def assert_refused(response: httpx.Response, status: int, code: str) -> None:
@@ -500,16 +507,7 @@ START = ("10000.00", "1000000.00", "5000.000000", "1000000.000000")
 
 def run_cli(server: DeskServer, *arguments: str) -> str:
     """Run a command of the program beside a server, on its database and home; returns what it printed."""
-    done = subprocess.run(
-        [sys.executable, "-m", "otcdesk", *arguments],
-        cwd=ROOT,
-        env={**server.environ, "DESK_LOG_LEVEL": "error"},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = forked.run(*arguments, cwd=ROOT, env={**server.environ, "DESK_LOG_LEVEL": "error"}, seconds_max=60)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

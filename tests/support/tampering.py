@@ -16,6 +16,9 @@ from tests.support.desk import AUDIT_KEY
 #: So small that every list of these books takes several pages.
 SMALL = Pages(batches=7, batch_bytes=500, rows=5, lookups=3, sums=4)
 
+#: Small pages take several times as long.
+_LARGE_FOR_EACH_SMALL = 7
+
 KEYS_OF = {"batches": ("seq",), **{kind.name: kind.key_fields for kind in KINDS}}
 
 
@@ -68,7 +71,7 @@ class Tampering:
             await transaction.rollback()
 
     async def verify(self, *, lane: int | None = None, head: ExportedHead | None = None) -> Report:
-        pages = self.rng.choice([SMALL, Pages()])
+        (pages,) = self.rng.choices([SMALL, Pages()], [1, _LARGE_FOR_EACH_SMALL])
         heads = () if head is None else (head,)
         return await verify_over(self.connection, AUDIT_KEY, lane=lane, heads=heads, pages=pages)
 
