@@ -20,11 +20,17 @@ import msgspec
 import structlog
 
 from otcdesk.actions.accept_quote import AcceptQuote
+from otcdesk.actions.buy_resale import BuyResale, BuyUnsold
 from otcdesk.actions.catalogue import CATALOGUE
+from otcdesk.actions.list_resale import ListResale
 from otcdesk.actions.record_deposit import ConcludeDeposit, RecordDeposit
 from otcdesk.actions.review_payout import CancelPayout, ReleasePayout
 from otcdesk.actions.sell_payout import SellPayout
+from otcdesk.actions.withdraw_resale import WithdrawResale
 from otcdesk.api.auth import Authenticator, Sessions
+from otcdesk.api.deals.routes import DealsDialect
+from otcdesk.api.deals.services import DealsServices
+from otcdesk.api.deals.tokens import REFRESH_SECONDS, Bearers, signing_key
 from otcdesk.api.dialect import Dialect, Recognizes
 from otcdesk.api.exchanges.callbacks import ExchangesCallbacks
 from otcdesk.api.exchanges.routes import ExchangesDialect
@@ -59,8 +65,10 @@ from otcdesk.handover.member import Handover
 from otcdesk.handover.places import run_folder
 from otcdesk.metrics import Metrics
 from otcdesk.outcomes import Outcomes
+from otcdesk.rails.chains import open_chains
 from otcdesk.rails.price_settings import PriceFeedSettings
-from otcdesk.rails.simulated.custody import CHAIN, FIAT, SimulatedRail
+from otcdesk.rails.protocols import ChainRail
+from otcdesk.rails.simulated.custody import FIAT, SimulatedRail
 from otcdesk.rails.simulated.payouts import SimulatedPayouts
 from otcdesk.rails.simulated.places import SimulatedPlaces
 from otcdesk.rails.simulated.tax import SimulatedTax
@@ -71,7 +79,8 @@ from otcdesk.storage.database import PLANNED_EACH_TIME, Reads, engine_pool, with
 from otcdesk.storage.leadership import Leadership
 from otcdesk.storage.postgres_store import BY_INDEX, PostgresStore
 from otcdesk.storage.secrets import Secrets
-from otcdesk.tokens import Tokens
+from otcdesk.supervisors import Supervisors
+from otcdesk.tokens import RefreshTokens, Tokens
 from otcdesk.webhooks.deliveries import BY_HAND_MAX, Deliveries
 from otcdesk.webhooks.envelope import Envelopes
 from otcdesk.webhooks.keys import SigningKeys
@@ -83,6 +92,7 @@ from otcdesk.workers.chain_payouts import ChainPayouts
 from otcdesk.workers.checkouts import settle_paid_checkouts
 from otcdesk.workers.deadlines import record_what_is_due
 from otcdesk.workers.execution import Execution
+from otcdesk.workers.jobs import Jobs
 from otcdesk.workers.payouts import Payouts
 from otcdesk.workers.settlement import Settlement
 from otcdesk.workers.webhooks import WebhookWorker
@@ -103,10 +113,14 @@ _ACCEPTED = (CATALOGUE[AcceptQuote].name, DONE)
 _PAYABLE_BY = (SellPayout, ReleasePayout, CancelPayout, RecordDeposit, ConcludeDeposit)
 _PAYABLE = frozenset((CATALOGUE[command].name, DONE) for command in _PAYABLE_BY)
 
+#: How a batch tells that somebody has asked for jobs; those by which the chain only follows can wait for the next look.
+_ASKED = frozenset((CATALOGUE[command].name, DONE) for command in (ListResale, WithdrawResale, BuyUnsold, BuyResale))
+
 DIALECTS: tuple[type[Dialect], ...] = (
     ExchangesDialect,
     OffersDialect,
     RampDialect,
+    DealsDialect,
     OperatorDialect,
     SandboxDialect,
 )
@@ -137,6 +151,9 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
     credentials: Credentials
     sessions: Sessions
     tokens: Tokens
+    supervisors: Supervisors
+    bearers: Bearers
+    refresh_tokens: RefreshTokens
     maintenance: Maintenance
     secrets: Secrets
     worlds: WorldLoader
@@ -145,6 +162,7 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
     execution: Execution
     chain_payouts: ChainPayouts
     payouts: Payouts
+    jobs: Jobs
     simulated_payouts: SimulatedPayouts
     webhooks: Webhooks
     webhook_worker: WebhookWorker
@@ -159,6 +177,7 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
         await self.settlement.settle_waiting()
         await self.execution.work_once(lane)
         await self.chain_payouts.work_once(lane)
+        await self.jobs.work_once(lane)
         await self.payouts.work_once(lane)
         await self.payouts.book_returns(lane)
         await self.webhook_worker.work_once(lane)
@@ -200,13 +219,17 @@ async def open_desk(
             )
         )
         sender = await closing.enter_async_context(_sender(settings))
-        program = await _wired(settings, dsn, clock, place, pool, reads, edge_reads, webhook_reads, venue_reads, sender)
+        chain = await closing.enter_async_context(open_chains(settings.chains_file, reads, clock))
+        program = await _wired(
+            settings, dsn, clock, place, pool, reads, edge_reads, webhook_reads, venue_reads, sender, chain
+        )
         closing.push_async_callback(program.desk.engine.stop)
         closing.push_async_callback(program.webhook_worker.stop)
         closing.push_async_callback(program.settlement.stop)
         closing.push_async_callback(program.execution.stop)
         closing.push_async_callback(program.chain_payouts.stop)
         closing.push_async_callback(program.payouts.stop)
+        closing.push_async_callback(program.jobs.stop)
         closing.push_async_callback(program.desk.outcomes.close)
         yield program
 
@@ -222,6 +245,7 @@ async def _wired(
     webhook_reads: Reads,
     venue_reads: Reads,
     sender: Sender,
+    chain: ChainRail,
 ) -> Program:
     """Put the parts together. Long reads have connections of their own, so that they hold up no credential or claim."""
     timeout = settings.statement_timeout_ms
@@ -239,6 +263,8 @@ async def _wired(
             execution.committed()
         if not _PAYABLE.isdisjoint(outcomes):
             payouts.committed()
+        if not _ASKED.isdisjoint(outcomes):
+            jobs.committed()
 
     engine = Engine(
         store=PostgresStore(pool, acquire_timeout_ms=timeout),
@@ -265,7 +291,7 @@ async def _wired(
         engine=engine,
         reads=reads,
         handover=handover,
-        chain=SimulatedRail(reads, CHAIN),
+        chain=chain,
         fiat=SimulatedRail(reads, FIAT),
         venue=SimulatedVenue(reads),
         payouts=simulated_payouts,
@@ -278,7 +304,8 @@ async def _wired(
     metrics.watch_outcomes(lambda: desk.outcomes.waiting)
     execution = Execution(desk, writer_name(), venue_reads, metrics.venue_call)
     payouts = Payouts(desk, writer_name(), venue_reads, metrics.payout_call)
-    credentials = Credentials(edge_reads, clock)
+    jobs = Jobs(desk, writer_name(), venue_reads, metrics.job_call)
+    credentials, supervisors = Credentials(edge_reads, clock), Supervisors(edge_reads)
     return Program(
         settings=settings,
         place=place,
@@ -287,20 +314,34 @@ async def _wired(
         credentials=credentials,
         sessions=Sessions(session_key, clock),
         tokens=Tokens(session_key, edge_reads, clock),
+        supervisors=supervisors,
+        bearers=_bearers(settings, supervisors, clock),
+        refresh_tokens=RefreshTokens(edge_reads, clock, lasts_seconds=REFRESH_SECONDS),
         maintenance=Maintenance(edge_reads, clock, CLOSABLE),
         secrets=sealed,
         checkout_links=links_of(session_key, settings.base_url, settings.checkout_prefix),
-        worlds=WorldLoader(desk, credentials, webhooks.subscriptions, clock),
+        worlds=WorldLoader(desk, credentials, supervisors, webhooks.subscriptions, clock),
         settlement=Settlement(desk, writer_name(), edge_reads),
         execution=execution,
         chain_payouts=ChainPayouts(desk, writer_name(), venue_reads),
         payouts=payouts,
+        jobs=jobs,
         simulated_payouts=simulated_payouts,
         webhooks=webhooks,
         webhook_worker=webhook_worker,
         metrics=metrics,
         audit_key=audit_key,
         urls=dialect_urls(settings),
+    )
+
+
+def _bearers(settings: Settings, supervisors: Supervisors, clock: Clock) -> Bearers:
+    return Bearers(
+        signing_key(settings.home_path, settings.deals_key_file),
+        supervisors,
+        clock,
+        cache_ms=settings.credential_cache_ms,
+        lasts_seconds=settings.deals_token_seconds,
     )
 
 
@@ -375,6 +416,7 @@ def _placed(settings: Settings) -> dict[str, tuple[str, str]]:
         ExchangesDialect.name: (settings.exchanges_host, settings.exchanges_prefix),
         OffersDialect.name: (settings.offers_host, settings.offers_prefix),
         RampDialect.name: (settings.ramp_host, settings.ramp_prefix),
+        DealsDialect.name: (settings.deals_host, settings.deals_prefix),
     }
 
 
@@ -389,6 +431,7 @@ def web_app(program: Program) -> Front:
         ExchangesDialect: settings.exchanges_requests_per_second,
         OffersDialect: settings.offers_requests_per_second,
         RampDialect: settings.ramp_requests_per_second,
+        DealsDialect: settings.deals_requests_per_second,
         OperatorDialect: settings.operator_requests_per_second,
     }
     counts = SharedCounts(run_folder(settings.home_path) / "limits") if any(rates.values()) else None
@@ -423,6 +466,7 @@ def web_app(program: Program) -> Front:
         ExchangesDialect.name: served(ExchangesDialect),
         OffersDialect.name: served(OffersDialect, clients, partial(_offers_services, program, clients)),
         RampDialect.name: served(RampDialect, request_keys, lambda _: ramp),
+        DealsDialect.name: served(DealsDialect, program.bearers, partial(_deals_services, program)),
     }
     health = Health(program.desk, program.place.process)
     hosts: dict[str, Dialect] = {}
@@ -451,6 +495,16 @@ def _offers_services(program: Program, clients: Clients, limit: RateLimit) -> Of
         clients=clients,
         tokens=program.tokens,
         listings=Listings(program.desk.reads),
+        limit=limit,
+        maintenance=program.maintenance,
+    )
+
+
+def _deals_services(program: Program, limit: RateLimit) -> DealsServices:
+    return DealsServices(
+        bearers=program.bearers,
+        credentials=program.credentials,
+        refresh_tokens=program.refresh_tokens,
         limit=limit,
         maintenance=program.maintenance,
     )

@@ -19,6 +19,8 @@ import uvloop
 from otcdesk import __version__
 from otcdesk.app import ENVELOPES, Program, open_desk, psql_program
 from otcdesk.cli_books import books
+from otcdesk.cli_chains import chains
+from otcdesk.cli_deals import deals, supervisor_of
 from otcdesk.cli_hooks import hooks
 from otcdesk.cli_payouts import payouts
 from otcdesk.cli_ramp import ramp, request_keys
@@ -60,9 +62,11 @@ cli.add_typer(keys, name="keys")
 cli.add_typer(world, name="world")
 keys.add_typer(request_keys)
 cli.add_typer(books)
+cli.add_typer(chains)
 cli.add_typer(hooks, name="hooks")
 cli.add_typer(ramp, name="ramp")
 cli.add_typer(payouts, name="payouts")
+cli.add_typer(deals, name="deals")
 
 Port = Annotated[int | None, typer.Option(help="Port to listen on (DESK_PORT).")]
 Processes = Annotated[
@@ -248,6 +252,8 @@ def world_load(file: Path, lane: LaneName = MAIN_LANE, home: Home = None) -> Non
         typer.echo(f"{loaded.name}: {loaded.declared.added} rows added, {loaded.declared.changed} changed.")
         for ref, tenant in loaded.tenants.items():
             typer.echo(f"tenant {ref}: {tenant}")
+        for ref, supervisor in loaded.supervisors.items():
+            typer.echo(f"supervisor {ref}: {supervisor}")
         for name, secret in {**loaded.api_keys, **loaded.operators, **loaded.request_keys}.items():
             typer.echo(f"{name}: {secret}   (shown this once)")
         for name, client in loaded.clients.items():
@@ -294,6 +300,9 @@ def keys_create(
 def keys_create_client(
     name: Annotated[str, typer.Argument(help="What the audit trail will call it.")],
     tenant: Annotated[str, typer.Option(help="Tenant id.")],
+    supervisor: Annotated[
+        str | None, typer.Option(help="Id of the supervisor that it calls as, for deals; without it, for offers.")
+    ] = None,
     lane: LaneName = MAIN_LANE,
     home: Home = None,
 ) -> None:
@@ -301,8 +310,13 @@ def keys_create_client(
 
     async def run(program: Program) -> None:
         number = await lane_number(program, lane)
+        owner_id = await tenant_named(program, number, tenant)
         client_id, secret = await program.credentials.create_client(
-            lane=number, owner_id=await tenant_named(program, number, tenant), name=name, world_kind=LIVE
+            lane=number,
+            owner_id=owner_id,
+            name=name,
+            world_kind=LIVE,
+            supervisor_id=None if supervisor is None else await supervisor_of(program, number, owner_id, supervisor),
         )
         typer.echo(f"client id {client_id}, secret {secret}")
 
@@ -428,7 +442,9 @@ def bench_command(
     workers: Annotated[int, typer.Option(min=1, max=64, help="Server processes on the one port.")] = 1,
     seconds: Annotated[int, typer.Option(min=2, max=3600, help="Seconds of each measurement.")] = 10,
     orders: Annotated[int, typer.Option(min=0, help="Orders to make before measuring.")] = 0,
-    dialect: Annotated[str, typer.Option(help="The dialect to be measured: exchanges or offers.")] = "exchanges",
+    dialect: Annotated[
+        str, typer.Option(help="The dialect to be measured: exchanges, offers, ramp, ramp-signed or deals.")
+    ] = "exchanges",
     webhooks: Annotated[
         bool, typer.Option("--webhooks", help="Measure webhooks instead: their cost, speed, and receivers down.")
     ] = False,

@@ -1,11 +1,10 @@
 """Commands for those who call for payouts: make and rotate keys, sign a request, send one."""
 
 import os
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 from urllib.parse import parse_qsl, quote, urlsplit
 
 import httpx
@@ -13,7 +12,7 @@ import msgspec
 import typer
 
 from otcdesk.app import Program
-from otcdesk.commandline import MAIN_LANE, Home, LaneName, lane_number, on_desk, settings_of, tenant_named
+from otcdesk.commandline import MAIN_LANE, Home, LaneName, lane_number, on_desk, settings_of, tenant_named, told_by_demo
 from otcdesk.request_signatures import (
     Signed,
     claims_of,
@@ -149,7 +148,7 @@ def curl(
 ) -> None:
     """Send a request, signed if there is a private key, and print the answer; exit code 1 for an error."""
     settings = settings_of(home=home and str(home))
-    known = _demo(settings.home_path / "demo.json")
+    known = told_by_demo(settings, "ramp")
     key = api_key or os.environ.get(KEY_VARIABLE) or known.get("api_key")
     if not key:
         raise typer.BadParameter(f"say who asks: --api-key or {KEY_VARIABLE}")
@@ -164,16 +163,6 @@ def curl(
     typer.echo(_printed(answer))
     if answer.status_code >= _ERRORS:
         raise typer.Exit(1)
-
-
-def _demo(path: Path) -> Mapping[str, str]:
-    """Return what the demo says of this dialect, nothing if there is no demo."""
-    try:
-        told: Any = msgspec.json.decode(path.read_bytes())
-    except (OSError, msgspec.MsgspecError):
-        return {}
-    found = told.get("ramp") if isinstance(told, dict) else None
-    return found if isinstance(found, dict) else {}
 
 
 def _variable_path() -> Path | None:

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import signal
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar
@@ -91,6 +91,16 @@ def on_desk(settings: Settings, work: Callable[[Program], Awaitable[Any]]) -> An
 
     with database(settings) as dsn:
         return uvloop.run(run(dsn))
+
+
+def told_by_demo(settings: Settings, dialect: str) -> Mapping[str, str]:
+    """Return what the demo of a home says of a dialect, nothing if there is no demo."""
+    try:
+        told: Any = msgspec.json.decode((settings.home_path / "demo.json").read_bytes())
+    except (OSError, msgspec.MsgspecError):
+        return {}
+    found = told.get(dialect) if isinstance(told, dict) else None
+    return found if isinstance(found, dict) else {}
 
 
 async def lane_number(program: Program, lane: str) -> int:

@@ -44,6 +44,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         str, Meta(description="TOML file with a `[price_feed]` table; empty: prices come from world files only.")
     ] = ""
     price_feed_lane: Annotated[str, Meta(description="Name of the lane that the price feed serves.")] = "main"
+    chains_file: Annotated[
+        str, Meta(description="TOML file with the chains that are real; empty: all are simulated.")
+    ] = ""
 
     exchanges_prefix: Annotated[
         str, Meta(pattern="^(/[A-Za-z0-9._-]+)+$", description="Path under which the exchanges dialect answers.")
@@ -73,6 +76,25 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ramp_host: Annotated[
         str, Meta(description="Host name of its own for the ramp dialect, at the root; empty: the prefix.")
     ] = ""
+    deals_prefix: Annotated[
+        str, Meta(pattern="^(/[A-Za-z0-9._-]+)+$", description="Path under which the deals dialect answers.")
+    ] = "/deals"
+    deals_host: Annotated[
+        str, Meta(description="Host name of its own for the deals dialect, at the root; empty: the prefix.")
+    ] = ""
+    deals_requests_per_second: Annotated[
+        int, Meta(ge=0, le=1_000_000, description="Requests per second and client of a supervisor; 0: no limit.")
+    ] = 0
+    deals_key_file: Annotated[
+        str,
+        Meta(
+            description="File with the key that signs the deals dialect's tokens: text of at least 32 bytes, for its"
+            " owner only; empty: one of the home's own."
+        ),
+    ] = ""
+    deals_token_seconds: Annotated[
+        int, Meta(ge=1, le=2_592_000, description="How long an access token of the deals dialect is good, seconds.")
+    ] = 36_000
     checkout_prefix: Annotated[
         str, Meta(pattern="^(/[A-Za-z0-9._-]+)+$", description="Path under which checkouts have their pages.")
     ] = "/checkout"
@@ -285,6 +307,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     payout_rest_ms_max: Annotated[int, Meta(ge=10, le=86_400_000, description="Longest such pause, milliseconds.")] = (
         60_000
     )
+    job_period_ms: Annotated[
+        int,
+        Meta(
+            ge=10, le=600_000, description="Pause between two looks for jobs of the chain, unless told, milliseconds."
+        ),
+    ] = 1_000
+    job_orders_max: Annotated[int, Meta(ge=1, le=10_000, description="Most jobs at the chain at the same time.")] = (
+        1_024
+    )
+    job_rest_ms_max: Annotated[
+        int,
+        Meta(
+            ge=10, le=86_400_000, description="Longest pause before the chain is asked for a job again, milliseconds."
+        ),
+    ] = 15_000
     tax_timeout_ms: Annotated[
         int, Meta(ge=10, le=60_000, description="Longest wait for the tax provider, milliseconds.")
     ] = 2_000

@@ -26,12 +26,13 @@ REQUEST_KEY = "request_key"
 OPERATOR_SCOPE = "otc-operator"
 OFFERS_SCOPE = "offers"
 RAMP_SCOPE = "ramp"
+DEALS_SCOPE = "deals"
 
 #: Which scopes a credential of a kind may carry.
 SCOPES = {
     API_KEY: frozenset({"otc-exchanges:read", "otc-exchanges:write"}),
     OPERATOR: frozenset({OPERATOR_SCOPE}),
-    CLIENT: frozenset({OFFERS_SCOPE}),
+    CLIENT: frozenset({OFFERS_SCOPE, DEALS_SCOPE}),
     REQUEST_KEY: frozenset({RAMP_SCOPE}),
 }
 
@@ -66,6 +67,7 @@ class Credential(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: datetime | None = None
     revoked_at: datetime | None = None
     public_key: str | None = None
+    supervisor_id: UUID | None = None
 
 
 class RequestKey(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,10 +110,19 @@ class Credentials:
         )
         return secret
 
-    async def create_client(self, *, lane: int, owner_id: UUID, name: str, world_kind: str = "live") -> tuple[str, str]:
+    async def create_client(
+        self,
+        *,
+        lane: int,
+        owner_id: UUID,
+        name: str,
+        world_kind: str = "live",
+        supervisor_id: UUID | None = None,
+    ) -> tuple[str, str]:
         """Make a client of a tenant; returns its id, and its secret, this once.
 
-        Refuses REQUEST_INVALID for the name of another of its live clients: it is what the audit chain tells them by.
+        One with a supervisor calls as that for deals, any other calls for brokerage. Refuses REQUEST_INVALID for the
+        name of another of its live clients: it is what the audit chain tells them by.
         """
         try:
             client_id, secret = await self._make(
@@ -119,10 +130,11 @@ class Credentials:
                 kind=CLIENT,
                 owner_id=owner_id,
                 name=name,
-                scopes=sorted(SCOPES[CLIENT]),
+                scopes=[OFFERS_SCOPE if supervisor_id is None else DEALS_SCOPE],
                 world_kind=world_kind,
                 source_ips=[],
                 expires_at=None,
+                supervisor_id=supervisor_id,
             )
         except asyncpg.UniqueViolationError as error:
             if error.constraint_name != "clients_by_name":
@@ -199,6 +211,7 @@ class Credentials:
         source_ips: list[str],
         expires_at: datetime | None,
         public_key: str | None = None,
+        supervisor_id: UUID | None = None,
     ) -> tuple[UUID, str]:
         credential_id = self.clock.new_id()
         prefix = _PREFIXES.get((kind, world_kind), "op_")
@@ -218,6 +231,7 @@ class Credentials:
             self.clock.now(),
             expires_at,
             public_key,
+            supervisor_id,
         )
         return credential_id, secret
 
@@ -229,9 +243,9 @@ class Credentials:
         """Return the same by what is stored of the secret."""
         return await self.reads.row("credentials", "by_hash", Credential, secret_hash)
 
-    async def client(self, client_id: UUID) -> Credential | None:
-        """Return the client of this id, unless it was revoked or its lane is closed."""
-        return await self.reads.row("credentials", "client", Credential, client_id)
+    async def client(self, client_id: UUID, scope: str) -> Credential | None:
+        """Return the client of this id and scope, unless it was revoked or its lane is closed."""
+        return await self.reads.row("credentials", "client", Credential, client_id, scope)
 
     async def lane_is_open(self, lane: int) -> bool:
         """Tell whether a lane is in use; the credentials of one that is closed are dead."""

@@ -1,4 +1,4 @@
-"""The demo: a desk with a customer, a partner and a business, credentials in `demo.json`, and three stories to paste.
+"""The demo: a desk with a customer, a partner, a business and an issuer, credentials in `demo.json`, stories to paste.
 
 Data and credentials are kept between runs. The secrets stand in `demo.json` only (mode 600), so if it is lost new
 ones are made and the old ones die.
@@ -11,10 +11,12 @@ from typing import Any
 import msgspec
 
 from otcdesk.app import Program
+from otcdesk.domain.compact_ids import print_compact_id
 from otcdesk.domain.parties import DESK_ID
 from otcdesk.domain.world import WorldFile, account_id, tenant_id
 from otcdesk.domain.world_brokerage import party_id
 from otcdesk.domain.world_payouts import channel_id
+from otcdesk.domain.world_resales import compact_ref
 from otcdesk.secret_files import write_private
 from otcdesk.world_loading import SANDBOX, LoadedWorld, shipped_world
 
@@ -25,6 +27,8 @@ _USER = "ada"
 _BUSINESS = "paylane"
 _PAYEE = "maria"
 _CHANNEL = "de-sepa"
+_ISSUER = "harbour"
+_HOLDER, _BUYER = "lena", "noah"
 
 
 class _Known(msgspec.Struct):
@@ -32,6 +36,7 @@ class _Known(msgspec.Struct):
     exchanges: dict[str, str]
     offers: dict[str, str]
     ramp: dict[str, str]
+    deals: dict[str, str]
 
 
 async def load_demo(program: Program) -> dict[str, Any]:
@@ -53,7 +58,7 @@ async def _known(program: Program, path: Path) -> _Known | None:
     try:
         known = msgspec.json.decode(path.read_bytes(), type=_Known)  # noqa: ASYNC240  (one small file, before anything is served)
         secrets = [known.operator["token"], known.exchanges["api_key"], known.offers["client_secret"]]
-        secrets.append(known.ramp["api_key"])
+        secrets += [known.ramp["api_key"], known.deals["secret_key"]]
     except (OSError, KeyError, msgspec.MsgspecError):
         return None
     found = [await program.credentials.find(secret) for secret in secrets]
@@ -86,7 +91,7 @@ def _told(program: Program, loaded: LoadedWorld, known: _Known | None) -> dict[s
         },
         "offers": {
             "base_url": urls["offers"],
-            **(_client(loaded) if known is None else _kept(known.offers)),
+            **(_client(loaded) if known is None else _kept(known.offers, "client_id", "client_secret")),
             "user_id": str(party_id(_PARTNER, _USER)),
         },
         "ramp": {
@@ -96,6 +101,15 @@ def _told(program: Program, loaded: LoadedWorld, known: _Known | None) -> dict[s
             "channel_id": str(channel_id(_CHANNEL)),
             "customer_id": _PAYEE,
         },
+        "deals": {
+            "base_url": urls["deals"] + "/v2",
+            **(_issuers_client(loaded) if known is None else _kept(known.deals, "api_key", "secret_key")),
+            "node_id": _issuers("branch", "main"),
+            "user_id": _issuers("holder", _HOLDER),
+            "second_user_id": _issuers("holder", _BUYER),
+            "token_id": _issuers("instrument", "house"),
+            "price_id": _issuers("currency", "vusd"),
+        },
     }
 
 
@@ -104,13 +118,25 @@ def _client(loaded: LoadedWorld) -> dict[str, str]:
     return {"client_id": made.client_id, "client_secret": made.client_secret}
 
 
-def _kept(known: dict[str, str]) -> dict[str, str]:
-    return {name: known[name] for name in ("client_id", "client_secret")}
+def _issuers_client(loaded: LoadedWorld) -> dict[str, str]:
+    made = loaded.clients[_ISSUER]
+    return {"api_key": made.client_id, "secret_key": made.client_secret}
+
+
+def _issuers(kind: str, ref: str) -> str:
+    """Return the id of something of the issuer's that the file names, as the deals dialect writes it."""
+    return print_compact_id(compact_ref(kind, _ISSUER, ref, None))
+
+
+def _kept(known: dict[str, str], *names: str) -> dict[str, str]:
+    return {name: known[name] for name in names}
 
 
 def story(told: dict[str, Any], home: Path) -> str:
     """Return the stories: commands that work when pasted into another terminal, one after another."""
-    exchanges, operator, offers, ramp = told["exchanges"], told["operator"], told["offers"], told["ramp"]
+    exchanges, operator, offers, ramp, deals = (
+        told[name] for name in ("exchanges", "operator", "offers", "ramp", "deals")
+    )
     csrf = "0" * 64
     return f"""
 otcdesk is open at {told["base_url"]}. Credentials: {home / "demo.json"}. Stop it with Ctrl-C; data is kept.
@@ -178,4 +204,28 @@ SOLD=$(curl -s {ramp["base_url"]}/transactions/sell \\
 3. Two seconds later it is settled:
 
 sleep 3; curl -s {ramp["base_url"]}/transactions/$SOLD -H 'X-Api-Key: {ramp["api_key"]}'; echo
+
+The fourth story: Lena resells tokens of Harbour House over the counter, and Harbour takes them.
+
+1. Harbour gets an access token:
+
+ACCESS=$(curl -s {deals["base_url"]}/auth/authenticate -H 'Content-Type: application/json' \\
+  -d '{{"api_key":"{deals["api_key"]}","secret_key":"{deals["secret_key"]}"}}' \\
+  | sed 's/.*"access_token":"\\([^"]*\\)".*/\\1/')
+
+2. Lena offers 7 tokens at 1.00 VUSD each; the answer is a transaction to poll:
+
+TRANSACTION=$(curl -s {deals["base_url"]}/users/otcs/users/{deals["user_id"]}/tokens/{deals["token_id"]}/sell \\
+  -H "Authorization: Bearer $ACCESS" -H 'Content-Type: application/json' \\
+  -d '{{"quantity":7,"price_id":"{deals["price_id"]}","price_amount":1}}' \\
+  | tee /dev/stderr | sed 's/.*"transaction_id":"\\([^"]*\\)".*/\\1/'); echo
+sleep 1
+DEAL=$(curl -s {deals["base_url"]}/admin/tokens/{deals["token_id"]}/transactions/$TRANSACTION \\
+  -H "Authorization: Bearer $ACCESS" | tee /dev/stderr | sed 's/.*"deal_id":\\([0-9]*\\).*/\\1/'); echo
+
+3. Harbour accepts: tokens one way, money the other, 4 % aside, or nothing at all. What Lena has then:
+
+curl -s -X POST {deals["base_url"]}/admin/otcs/nodes/{deals["node_id"]}/tokens/{deals["token_id"]}/deals/$DEAL/accept \\
+  -H "Authorization: Bearer $ACCESS"
+curl -s {deals["base_url"]}/users/users/{deals["user_id"]}/wallet/summary -H "Authorization: Bearer $ACCESS"; echo
 """

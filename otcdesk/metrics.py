@@ -185,6 +185,35 @@ PAYOUTS_OLDEST_SECONDS = Figure(
     meaning="For how long the oldest of them has waited, by its lane's clock",
     unit=_NANOSECONDS,
 )
+JOB_CALLS = Figure(
+    kind=Kind.COUNTER,
+    name="otcdesk_job_calls",
+    meaning="Calls to the chain for jobs, by how they ended: `done`, `refused`, `unavailable`, `unknown` (which is also"
+    " what is sent and not confirmed yet); and `contradicted`, when it said otherwise before",
+    labels=("outcome",),
+)
+JOBS_UNDER_WAY = Figure(
+    kind=Kind.GAUGE,
+    name="otcdesk_jobs_under_way",
+    meaning="Jobs that the chain has not carried out yet",
+)
+JOBS_OLDEST_SECONDS = Figure(
+    kind=Kind.GAUGE,
+    name="otcdesk_jobs_oldest_seconds",
+    meaning="For how long the oldest of them has waited: a job that is stuck",
+    unit=_NANOSECONDS,
+)
+CHAIN_SENDS_UNCONFIRMED = Figure(
+    kind=Kind.GAUGE,
+    name="otcdesk_chain_sends_unconfirmed",
+    meaning="What is recorded to be sent to real chains, transfers and the gas for them, and not confirmed yet",
+)
+CHAIN_SENDS_OLDEST_SECONDS = Figure(
+    kind=Kind.GAUGE,
+    name="otcdesk_chain_sends_oldest_seconds",
+    meaning="For how long the oldest of it has been recorded",
+    unit=_NANOSECONDS,
+)
 OUTCOMES_AWAITED = Figure(
     kind=Kind.GAUGE,
     name="otcdesk_requests_awaiting_outcome",
@@ -212,6 +241,11 @@ FIGURES = (
     PAYOUT_CALLS,
     PAYOUTS_UNDER_WAY,
     PAYOUTS_OLDEST_SECONDS,
+    JOB_CALLS,
+    JOBS_UNDER_WAY,
+    JOBS_OLDEST_SECONDS,
+    CHAIN_SENDS_UNCONFIRMED,
+    CHAIN_SENDS_OLDEST_SECONDS,
     OUTCOMES_AWAITED,
 )
 
@@ -247,6 +281,11 @@ class Metrics:
         self._venue_calls = {outcome: self._place(VENUE_CALLS, outcome) for outcome in VENUE_OUTCOMES}
         self._payouts_under_way = self._place(PAYOUTS_UNDER_WAY)
         self._payouts_oldest = self._place(PAYOUTS_OLDEST_SECONDS)
+        self._jobs_under_way = self._place(JOBS_UNDER_WAY)
+        self._jobs_oldest = self._place(JOBS_OLDEST_SECONDS)
+        self._job_calls = {outcome: self._place(JOB_CALLS, outcome) for outcome in VENUE_OUTCOMES}
+        self._chain_sends_unconfirmed = self._place(CHAIN_SENDS_UNCONFIRMED)
+        self._chain_sends_oldest = self._place(CHAIN_SENDS_OLDEST_SECONDS)
         self._payout_calls = {outcome: self._place(PAYOUT_CALLS, outcome) for outcome in PAYOUT_OUTCOMES}
         self._commands: dict[tuple[str, str], int] = {}
         self._handed_over: dict[str, int] = {}
@@ -325,6 +364,20 @@ class Metrics:
         """Say how many payouts wait for their provider, and for how long the longest."""
         self._cells[self._payouts_under_way] = number
         self._cells[self._payouts_oldest] = max(longest_ms, 0) * 1_000_000
+
+    def job_call(self, outcome: str) -> None:
+        """Count a call to the chain for a job; see `workers.waves.Watch`."""
+        self._cells[self._job_calls[outcome]] += 1
+
+    def jobs_under_way(self, number: int, longest_ms: int) -> None:
+        """Say how many jobs wait for the chain, and for how long the oldest."""
+        self._cells[self._jobs_under_way] = number
+        self._cells[self._jobs_oldest] = max(longest_ms, 0) * 1_000_000
+
+    def chain_sends_unconfirmed(self, number: int, longest_ms: int) -> None:
+        """Say how much is recorded to be sent to real chains and not confirmed, and for how long the oldest."""
+        self._cells[self._chain_sends_unconfirmed] = number
+        self._cells[self._chain_sends_oldest] = max(longest_ms, 0) * 1_000_000
 
     def restarted(self, times: int) -> None:
         """Count that this process had to be started again."""

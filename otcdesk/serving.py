@@ -114,6 +114,8 @@ async def workers(program: Program) -> AsyncIterator[None]:
         Loop("tokens", forget_tokens, period_ms=_HISTORY_PERIOD_MS),
         *_execution_loops(program),
         *_payout_loops(program),
+        *_job_loops(program),
+        *_chain_loops(program),
         *_webhook_loops(program),
     ]
     stop = asyncio.Event()
@@ -166,6 +168,36 @@ def _payout_loops(program: Program) -> list[Loop]:
         Loop("payout returns", book_returns, period_ms=settings.payout_period_ms),
         Loop("payouts under way", count, period_ms=_BACKLOG_PERIOD_MS),
     ]
+
+
+def _job_loops(program: Program) -> list[Loop]:
+    settings, leadership, worker = program.settings, program.desk.leadership, program.jobs
+
+    async def carry() -> bool:
+        return leadership.leads and await worker.begin_waiting()
+
+    async def count() -> bool:
+        program.metrics.jobs_under_way(*(await worker.under_way() if leadership.leads else (0, 0)))
+        return False
+
+    carrying = Loop("jobs", carry, period_ms=settings.job_period_ms)
+    worker.on_work = carrying.nudge
+    return [carrying, Loop("jobs under way", count, period_ms=_BACKLOG_PERIOD_MS)]
+
+
+def _chain_loops(program: Program) -> list[Loop]:
+    desk = program.desk
+    if not program.settings.chains_file:
+        return []
+
+    async def count() -> bool:
+        number, longest_ms = 0, 0
+        if desk.leadership.leads:
+            ((number, longest_ms),) = await desk.reads.records("chain_sends", "under_way", desk.clock.now())
+        program.metrics.chain_sends_unconfirmed(number, longest_ms)
+        return False
+
+    return [Loop("chain sends under way", count, period_ms=_BACKLOG_PERIOD_MS)]
 
 
 def _webhook_loops(program: Program) -> list[Loop]:

@@ -1,9 +1,9 @@
 """Tokens of partners' clients: an access token goes with every request, a refresh token buys the next pair, once.
 
-Both are JWTs (HS256) under the key that signs sessions, each for an audience of its own, so that none is taken for
-another. Their times are the machine's: the clock of a sandbox does not move them. An access token is believed as it
-stands, so it outlives the refresh token that bought it; its client is looked up. A refresh token is kept by its hash.
-Source: offers contract, section 2.
+Refresh tokens are kept by their hashes, whatever dialect they are of: a client belongs to one. Those of brokerage, and
+its access tokens, are JWTs (HS256) under the key that signs sessions, each for an audience of its own, so that none is
+taken for another. Their times are the machine's: the clock of a sandbox does not move them. An access token is believed
+as it stands, so it outlives the refresh token that bought it; its client is looked up. Source: offers contract, 2.
 """
 
 from collections import OrderedDict
@@ -76,41 +76,39 @@ class Reused(Exception):
         self.issued_at = issued_at
 
 
-class Tokens:
-    """Issues tokens, reads them, and ends them."""
+class RefreshTokens:
+    """Keeps refresh tokens by their hashes, and lets each be spent once."""
 
-    def __init__(self, key: bytes, reads: Reads, clock: Clock) -> None:
-        self._key = OctKey.import_key(key)
+    def __init__(self, reads: Reads, clock: Clock, *, lasts_seconds: int) -> None:
         self._reads = reads
         self._clock = clock
-        self._known: OrderedDict[str, AccessClaims] = OrderedDict()
+        self._lasts = timedelta(seconds=lasts_seconds)
 
-    async def issue(self, client: Credential) -> TokenPair:
-        """Return a first pair for a client; several may live side by side."""
-        now = self._clock.now()
-        pair = self._pair(client, now)
-        until = now + timedelta(seconds=REFRESH_SECONDS)
+    async def keep(self, client: Credential, refresh_token: str) -> None:
+        """Let a token be a client's from now on; several may live side by side."""
+        digest, now = hash_of(refresh_token), self._clock.now()
         await self._reads.value(
-            "tokens", "issue", hash_of(pair.refresh_token), client.lane, client.owner_id, client.id, now, until
+            "tokens", "issue", digest, client.lane, client.owner_id, client.id, now, now + self._lasts
         )
-        return pair
 
-    async def rotate(self, client: Credential, refresh_token: str) -> TokenPair:
-        """Return the next pair for a client's refresh token, which is dead from now on.
+    async def replace(self, client: Credential, refresh_token: str, successor: str) -> None:
+        """Put another in the place of a client's token, which is dead from now on.
 
-        Refuses REFRESH_TOKEN_UNKNOWN and REFRESH_TOKEN_DEAD; raises Reused for one that has bought a pair.
+        Refuses REFRESH_TOKEN_UNKNOWN and REFRESH_TOKEN_DEAD; raises Reused for one that was replaced before.
         """
         now = self._clock.now()
-        pair = self._pair(client, now)
-        until = now + timedelta(seconds=REFRESH_SECONDS)
-        old, new = hash_of(refresh_token), hash_of(pair.refresh_token)
-        if await self._reads.value("tokens", "rotate", old, client.id, now, new, until) is None:
+        old, new = hash_of(refresh_token), hash_of(successor)
+        if await self._reads.value("tokens", "rotate", old, client.id, now, new, now + self._lasts) is None:
             await self.check_live(client, refresh_token)
             raise Refusal(Code.REFRESH_TOKEN_DEAD)
-        return pair
+
+    async def client_of(self, refresh_token: str) -> UUID | None:
+        """Return whose a token is or was, None for one that was never anybody's or is forgotten."""
+        found: UUID | None = await self._reads.value("tokens", "client_of", hash_of(refresh_token))
+        return found
 
     async def check_live(self, client: Credential, refresh_token: str) -> None:
-        """Do nothing for a client's refresh token that is live; for any other refuse and raise as `rotate` does."""
+        """Do nothing for a client's refresh token that is live; for any other refuse and raise as `replace` does."""
         digest = hash_of(refresh_token)
         stored = await self._stored(client, digest)
         if stored.spent_by == "use":
@@ -140,6 +138,34 @@ class Tokens:
         if stored is None:
             raise Refusal(Code.REFRESH_TOKEN_UNKNOWN)
         return stored
+
+    async def forget_old(self) -> bool:
+        """Drop refresh tokens that ran out long ago; tells whether there may be more of them."""
+        dropped: int = await self._reads.value("tokens", "forget", self._clock.now() - _KEPT, _FORGOTTEN_AT_ONCE)
+        if dropped:
+            log.info("refresh_tokens_forgotten", count=dropped)
+        return dropped == _FORGOTTEN_AT_ONCE
+
+
+class Tokens(RefreshTokens):
+    """Issues tokens of brokerage, reads them, and ends them."""
+
+    def __init__(self, key: bytes, reads: Reads, clock: Clock) -> None:
+        super().__init__(reads, clock, lasts_seconds=REFRESH_SECONDS)
+        self._key = OctKey.import_key(key)
+        self._known: OrderedDict[str, AccessClaims] = OrderedDict()
+
+    async def issue(self, client: Credential) -> TokenPair:
+        """Return a first pair for a client."""
+        pair = self._pair(client, self._clock.now())
+        await self.keep(client, pair.refresh_token)
+        return pair
+
+    async def rotate(self, client: Credential, refresh_token: str) -> TokenPair:
+        """Return the next pair for a client's refresh token; refuses and raises as `replace` does."""
+        pair = self._pair(client, self._clock.now())
+        await self.replace(client, refresh_token, pair.refresh_token)
+        return pair
 
     def claims(self, token: str) -> AccessClaims:
         """Return what an access token says; refuses UNAUTHENTICATED for one that is not ours or has run out."""
@@ -175,10 +201,3 @@ class Tokens:
             "exp": issued_at + lasts_seconds,
         }
         return jwt.encode({"alg": _ALGORITHM, "typ": "JWT"}, claims, self._key)
-
-    async def forget_old(self) -> bool:
-        """Drop refresh tokens that ran out long ago; tells whether there may be more of them."""
-        dropped: int = await self._reads.value("tokens", "forget", self._clock.now() - _KEPT, _FORGOTTEN_AT_ONCE)
-        if dropped:
-            log.info("refresh_tokens_forgotten", count=dropped)
-        return dropped == _FORGOTTEN_AT_ONCE

@@ -8,6 +8,7 @@ import asyncio
 from datetime import UTC, datetime
 from importlib.resources import files
 from typing import Any, ClassVar
+from uuid import UUID
 
 import asyncpg
 
@@ -17,12 +18,15 @@ from otcdesk.clock import Clock
 from otcdesk.credentials import API_KEY, OPERATOR, Credentials, check_grant
 from otcdesk.desk import Desk
 from otcdesk.domain import lanes
+from otcdesk.domain.compact_ids import print_compact_id
 from otcdesk.domain.parties import DESK_ID
 from otcdesk.domain.world import Declaration, WorldFile, account_id, declaration_of, parse_world, tenant_id
-from otcdesk.domain.world_brokerage import party_id
+from otcdesk.domain.world_brokerage import FileClient, party_id
+from otcdesk.domain.world_supervisors import DeclaredSupervisors, declared_supervisors
 from otcdesk.errors import Code, Refusal
 from otcdesk.forms import check_schema
 from otcdesk.request_signatures import checked_public_key
+from otcdesk.supervisors import Supervisors
 from otcdesk.webhooks.envelope import Discreet
 from otcdesk.webhooks.subscriptions import Subscriptions
 from otcdesk.webhooks.world_files import (
@@ -40,7 +44,7 @@ _CALLER = "world file"
 
 
 class MadeClient(Discreet, frozen=True, kw_only=True):
-    """A partner's client, with its secret, this once."""
+    """A tenant's client, with its secret, this once."""
 
     unshown: ClassVar[frozenset[str]] = frozenset({"client_secret"})
 
@@ -66,6 +70,7 @@ class LoadedWorld(Discreet, frozen=True, kw_only=True):
     tenants: dict[str, str]
     accounts: dict[str, str]
     parties: dict[str, str]
+    supervisors: dict[str, str]
     webhooks: list[MadeWebhook]
     missed: list[MissedWebhook]
 
@@ -73,9 +78,17 @@ class LoadedWorld(Discreet, frozen=True, kw_only=True):
 class WorldLoader:
     """Opens lanes and loads files into them."""
 
-    def __init__(self, desk: Desk, credentials: Credentials, subscriptions: Subscriptions, clock: Clock) -> None:
+    def __init__(
+        self,
+        desk: Desk,
+        credentials: Credentials,
+        supervisors: Supervisors,
+        subscriptions: Subscriptions,
+        clock: Clock,
+    ) -> None:
         self.desk = desk
         self.credentials = credentials
+        self.supervisors = supervisors
         self.subscriptions = subscriptions
         self.clock = clock
 
@@ -111,6 +124,7 @@ class WorldLoader:
                 checked_public_key(pem)
         except Refusal as refusal:
             raise _invalid(refusal.detail) from None
+        declared_supervisors(world.tenants)
         check_webhooks(self.subscriptions, world)
         declaration = declaration_of(world)
         for channel in declaration.payouts.channels if declaration.payouts else []:
@@ -120,14 +134,17 @@ class WorldLoader:
     async def load(self, lane: int, world: WorldFile, *, kind: str, clock: SetClock | None = None) -> LoadedWorld:
         """Bring a lane to what a file says; refuses as `declare_world` does."""
         declaration = self.check(world)
+        people = declared_supervisors(world.tenants)
         _check_request_keys(world, kind)
+        await self._check_clients(lane, world, people)
         missing = await missing_webhooks(self.subscriptions, lane, world)
         if clock is not None:
             await self._submit(lane, clock)
         declared: Declared = await self._submit(lane, DeclareWorld(declaration=declaration))
         api_keys = await self._api_keys(lane, world, kind)
         operators = await self._operators(lane, world, kind)
-        clients = await self._clients(lane, world, kind)
+        await self._supervisors(lane, people)
+        clients = await self._clients(lane, world, kind, people)
         request_keys = await self._request_keys(lane, world, kind)
         webhooks = await make_webhooks(self.subscriptions, missing)
         return LoadedWorld(
@@ -149,6 +166,7 @@ class WorldLoader:
                 for tenant in world.tenants
                 for party in tenant.parties
             },
+            supervisors={"/".join(names): print_compact_id(one.id) for names, one in people.supervisors.items()},
             webhooks=webhooks.made,
             missed=webhooks.missed,
         )
@@ -170,14 +188,34 @@ class WorldLoader:
         ]
         return await self._made(lane, kind, rows)
 
-    async def _clients(self, lane: int, world: WorldFile, kind: str) -> dict[str, MadeClient]:
+    async def _check_clients(self, lane: int, world: WorldFile, people: DeclaredSupervisors) -> None:
+        """Refuse DECLARATION_INVALID for a client that is known and calls as somebody else: it keeps its secret."""
+        for tenant in world.tenants:
+            for row in tenant.clients:
+                known = await self.credentials.named(lane, tenant_id(tenant.ref), row.ref)
+                if known is not None and known.supervisor_id != _called_as(tenant.ref, row, people):
+                    raise _invalid(f"the client {row.ref!r} calls as another supervisor, or as none: revoke it first")
+
+    async def _supervisors(self, lane: int, people: DeclaredSupervisors) -> None:
+        for role in people.roles:
+            await self.supervisors.keep_role(lane, role)
+        for one in people.supervisors.values():
+            await self.supervisors.keep_supervisor(lane, one)
+
+    async def _clients(
+        self, lane: int, world: WorldFile, kind: str, people: DeclaredSupervisors
+    ) -> dict[str, MadeClient]:
         made = {}
         for tenant in world.tenants:
             for row in tenant.clients:
                 owner_id = tenant_id(tenant.ref)
                 if await self.credentials.named(lane, owner_id, row.ref) is None:
                     client_id, secret = await self.credentials.create_client(
-                        lane=lane, owner_id=owner_id, name=row.ref, world_kind=kind
+                        lane=lane,
+                        owner_id=owner_id,
+                        name=row.ref,
+                        world_kind=kind,
+                        supervisor_id=_called_as(tenant.ref, row, people),
                     )
                     made[row.ref] = MadeClient(client_id=client_id, client_secret=secret)
         return made
@@ -216,6 +254,10 @@ class WorldLoader:
 
 def _invalid(sentence: str) -> Refusal:
     return Refusal(Code.DECLARATION_INVALID, f"The world file is not valid: {sentence}")
+
+
+def _called_as(tenant_ref: str, client: FileClient, people: DeclaredSupervisors) -> UUID | None:
+    return None if client.supervisor is None else people.supervisors[tenant_ref, client.supervisor].id
 
 
 def _check_request_keys(world: WorldFile, kind: str) -> None:

@@ -4,10 +4,9 @@ from decimal import Decimal
 from typing import Literal
 from uuid import UUID
 
-from otcdesk.actions.booking import Move, check_fits, post
+from otcdesk.actions.booking import Move, check_fits, own_account, post
 from otcdesk.actions.move_value import counter_account
 from otcdesk.actions.order_checks import found_order
-from otcdesk.actions.payout_checks import own_account
 from otcdesk.actions.record_payout import payment_of
 from otcdesk.domain.commands import Books, Command, Moment, Reply
 from otcdesk.domain.ledger import ADJUSTMENT as ADJUSTMENTS

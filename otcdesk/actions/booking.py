@@ -10,6 +10,7 @@ from uuid import UUID
 
 from otcdesk.domain.commands import Books, Moment
 from otcdesk.domain.ledger import CAPTURED, OPEN, RELEASED, Account, Entry, Hold, LedgerTransaction, Posting
+from otcdesk.domain.parties import DESK_ID
 from otcdesk.errors import Code, Refusal
 from otcdesk.money import BALANCE_MAX, UNITS_MAX
 
@@ -102,6 +103,18 @@ def account(books: Books, account_id: UUID) -> Account:
     if row is None:
         raise AssertionError(f"no account {account_id}")
     return row
+
+
+def own_account(
+    books: Books, account_id: UUID, purpose: str, asset: str, owner_id: UUID = DESK_ID, *, network: str = ""
+) -> Account:
+    """Return an account that may not go below zero, opening it with its first use, on a network if it has to be."""
+    found = books.find(Account, account_id)
+    if found is not None:
+        return found
+    opened = Account(id=account_id, owner_id=owner_id, purpose=purpose, asset=asset, network=network)
+    books.add(opened)
+    return opened
 
 
 def place_hold(books: Books, moment: Moment, on: Account, units: int, *, hold_id: UUID, order_id: UUID) -> Hold:

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from otcdesk.actions.booking import Move, account, place_hold, post
+from otcdesk.actions.booking import Move, account, own_account, place_hold, post
 from otcdesk.actions.order_checks import amount_of
-from otcdesk.actions.payout_checks import own_account, treasury_id
+from otcdesk.actions.payout_checks import treasury_id
 from otcdesk.actions.record_payout import trade_of
 from otcdesk.domain import chain_payouts
 from otcdesk.domain.assets import ListedAsset

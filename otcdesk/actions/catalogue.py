@@ -15,6 +15,19 @@ from typing import Any
 from otcdesk.actions.accept_quote import AcceptQuote, QuoteAccepted, accept_quote, repeated_accept
 from otcdesk.actions.adjust_payout import AdjustPayout, PayoutAdjusted, adjust_payout
 from otcdesk.actions.approve_conversion import ApproveConversion, approve_conversion
+from otcdesk.actions.bid_resale import (
+    AcceptBid,
+    BidReply,
+    DeclineBid,
+    PlaceBid,
+    WithdrawBid,
+    accept_bid,
+    decline_bid,
+    place_bid,
+    withdraw_bid,
+)
+from otcdesk.actions.burn_holding import BurnHolding, burn_holding
+from otcdesk.actions.buy_resale import BuyResale, BuyUnsold, buy_resale, buy_unsold
 from otcdesk.actions.cancel_conversion import CancelConversion, cancel_conversion
 from otcdesk.actions.confirm_checkout import (
     CancelCheckout,
@@ -26,7 +39,19 @@ from otcdesk.actions.confirm_checkout import (
 from otcdesk.actions.confirm_conversion import ConfirmConversion, Confirmed, confirm_conversion
 from otcdesk.actions.declare_world import Declared, DeclareWorld, declare_world
 from otcdesk.actions.file_payouts import FilePayouts, PayoutsFiled, file_payouts, filed_before
+from otcdesk.actions.issue_instrument import IssueInstrument, issue_instrument
 from otcdesk.actions.keep_party import KeepParty, PartyKept, keep_party
+from otcdesk.actions.list_resale import JobStarted, ListResale, list_resale
+from otcdesk.actions.make_currency import ChangeCurrency, CurrencyReply, MakeCurrency, change_currency, make_currency
+from otcdesk.actions.make_resale_rule import (
+    ChangeResaleRule,
+    EndResaleRule,
+    MakeResaleRule,
+    ResaleRuleKept,
+    change_resale_rule,
+    end_resale_rule,
+    make_resale_rule,
+)
 from otcdesk.actions.make_rule import MakeRule, RuleMade, StopRule, make_rule, stop_rule
 from otcdesk.actions.move_value import Adjust, Booked, Deposit, Withdraw, adjust, deposit, withdraw
 from otcdesk.actions.open_checkout import CheckoutOpened, OpenCheckout, open_checkout, opened_before
@@ -43,6 +68,13 @@ from otcdesk.actions.publish_price import (
 from otcdesk.actions.quote_brokerage import BrokerageQuoted, QuoteBrokerage, quote_brokerage
 from otcdesk.actions.quote_conversion import OrderReply, QuoteBuy, QuoteSell, quote_buy, quote_sell
 from otcdesk.actions.record_chain_payout import ChainPayoutRecorded, RecordChainPayout, record_chain_payout
+from otcdesk.actions.record_deployment import (
+    DeploymentReply,
+    RecordCurrencyDeployment,
+    RecordInstrumentDeployment,
+    record_currency_deployment,
+    record_instrument_deployment,
+)
 from otcdesk.actions.record_deposit import (
     ConcludeDeposit,
     DepositRecorded,
@@ -55,6 +87,7 @@ from otcdesk.actions.record_deposit import (
 )
 from otcdesk.actions.record_due import DueRecorded, RecordDue, record_due
 from otcdesk.actions.record_execution import ExecutionRecorded, RecordExecution, record_execution
+from otcdesk.actions.record_job import BeginJob, JobRecorded, RecordJob, begin_job, record_job
 from otcdesk.actions.record_leg import LegRecorded, RecordLeg, record_leg
 from otcdesk.actions.record_notice import NoticeReply, RecordNotice, record_notice
 from otcdesk.actions.record_payout import (
@@ -65,6 +98,7 @@ from otcdesk.actions.record_payout import (
     record_return,
 )
 from otcdesk.actions.record_statement import LinesRecorded, RecordStatementLines, record_statement_lines
+from otcdesk.actions.register_holder import HolderReply, RegisterHolder, register_holder
 from otcdesk.actions.register_party import (
     AcceptAgreements,
     PartyReply,
@@ -75,6 +109,7 @@ from otcdesk.actions.register_party import (
 from otcdesk.actions.report_token_reuse import ReportTokenReuse, report_token_reuse
 from otcdesk.actions.requote_conversion import RequoteConversion, requote_conversion
 from otcdesk.actions.resolve_statement_line import LineResolved, ResolveLine, resolve_line
+from otcdesk.actions.retry_job import JobRetried, RetryJob, retry_job
 from otcdesk.actions.review_payout import (
     CancelPayout,
     HoldPayout,
@@ -85,6 +120,8 @@ from otcdesk.actions.review_payout import (
     release_payout,
 )
 from otcdesk.actions.sell_payout import PayoutSold, SellPayout, sell_payout, sold_before
+from otcdesk.actions.send_funds import FundsSent, SendFunds, send_funds
+from otcdesk.actions.set_fees import SetBranchFees, SetDeskFees, TermsReply, set_branch_fees, set_desk_fees
 from otcdesk.actions.settle_checkout import CheckoutsSettled, SettleCheckouts, settle_checkouts
 from otcdesk.actions.settle_payout import SettlePayout, settle_payout
 from otcdesk.actions.steer_sandbox import (
@@ -97,6 +134,8 @@ from otcdesk.actions.steer_sandbox import (
     set_fault,
 )
 from otcdesk.actions.switch_channel import ChannelReply, SwitchChannel, switch_channel
+from otcdesk.actions.switch_instrument import InstrumentReply, SwitchInstrument, switch_instrument
+from otcdesk.actions.switch_negotiation import BranchReply, SwitchNegotiation, switch_negotiation
 from otcdesk.actions.switch_trading import (
     ListingReply,
     SetParty,
@@ -105,7 +144,9 @@ from otcdesk.actions.switch_trading import (
     set_party,
     switch_trading,
 )
+from otcdesk.actions.take_resale import ResaleTaken, TakeResale, take_resale
 from otcdesk.actions.unwind_conversion import RejectConversion, SettleDebit, reject_conversion, settle_debit
+from otcdesk.actions.withdraw_resale import CloseResale, WithdrawResale, close_resale, withdraw_resale
 from otcdesk.domain.commands import Catalogue, Command, InFlight, Policy, Replay, Reply, Verb
 
 _TENANT = Policy()
@@ -133,6 +174,12 @@ _FILE = Policy(scope="file_payouts", replay=Replay.CURRENT, in_flight=InFlight.W
 
 #: As a booking's, in a space of its own: what such a key leads to is an order.
 _ADJUSTMENT = Policy(scope="adjust_payout", compares_body=True, audits_refusals=True)
+
+#: Deals contract 6: the header is an extension; the same key with the same content starts one job.
+_JOB = Policy(scope="resale", compares_body=True, in_flight=InFlight.WAIT)
+
+#: As a job's, in a space of its own: what such a key leads to is an order.
+_BID = Policy(scope="resale_bid", compares_body=True, in_flight=InFlight.WAIT)
 
 _ROWS = (
     (QuoteBuy, quote_buy, OrderReply, _TENANT),
@@ -188,6 +235,34 @@ _ROWS = (
     (RecordStatementLines, record_statement_lines, LinesRecorded, _TENANT),
     (ResolveLine, resolve_line, LineResolved, _OPERATOR),
     (SettleCheckouts, settle_checkouts, CheckoutsSettled, _TENANT),
+    (ListResale, list_resale, JobStarted, _JOB),
+    (WithdrawResale, withdraw_resale, JobStarted, _JOB),
+    (BuyUnsold, buy_unsold, JobStarted, _JOB),
+    (BuyResale, buy_resale, JobStarted, _JOB),
+    (TakeResale, take_resale, ResaleTaken, _OPERATOR),
+    (CloseResale, close_resale, ResaleTaken, _OPERATOR),
+    (BeginJob, begin_job, JobRecorded, _TENANT),
+    (RecordJob, record_job, JobRecorded, _TENANT),
+    (PlaceBid, place_bid, BidReply, _BID),
+    (AcceptBid, accept_bid, JobStarted, _JOB),
+    (DeclineBid, decline_bid, BidReply, _TENANT),
+    (WithdrawBid, withdraw_bid, BidReply, _TENANT),
+    (BurnHolding, burn_holding, JobStarted, _JOB),
+    (SwitchNegotiation, switch_negotiation, BranchReply, _OPERATOR),
+    (RegisterHolder, register_holder, HolderReply, _TENANT),
+    (MakeResaleRule, make_resale_rule, ResaleRuleKept, _OPERATOR),
+    (ChangeResaleRule, change_resale_rule, ResaleRuleKept, _OPERATOR),
+    (EndResaleRule, end_resale_rule, ResaleRuleKept, _OPERATOR),
+    (SwitchInstrument, switch_instrument, InstrumentReply, _OPERATOR),
+    (IssueInstrument, issue_instrument, InstrumentReply, _OPERATOR),
+    (MakeCurrency, make_currency, CurrencyReply, _OPERATOR),
+    (ChangeCurrency, change_currency, CurrencyReply, _OPERATOR),
+    (SendFunds, send_funds, FundsSent, _OPERATOR),
+    (SetBranchFees, set_branch_fees, BranchReply, _OPERATOR),
+    (SetDeskFees, set_desk_fees, TermsReply, _OPERATOR),
+    (RecordCurrencyDeployment, record_currency_deployment, DeploymentReply, _OPERATOR),
+    (RecordInstrumentDeployment, record_instrument_deployment, DeploymentReply, _OPERATOR),
+    (RetryJob, retry_job, JobRetried, _OPERATOR),
 )
 
 #: How a verb answers a key that was used before, where its policy says that it is told what has become of it.

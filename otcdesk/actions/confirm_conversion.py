@@ -64,7 +64,7 @@ def confirm_conversion(command: ConfirmConversion, books: Books, moment: Moment)
         confirmed = confirmed.with_(dialect_data=command.dialect_data)
     books.put(confirmed)
     books.add(event_of(confirmed, CONFIRM, moment.caller))
-    recorded_until(books, moment.now, confirmed)  # a debit that settles at once needs no worker to say so
+    recorded_until(books, moment, moment.now, confirmed)  # a debit that settles at once needs no worker to say so
     return Confirmed(order_id=confirmed.id, state=confirmed.state)
 
 

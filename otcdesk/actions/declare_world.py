@@ -10,6 +10,7 @@ from uuid import UUID
 from otcdesk.actions.booking import Move, account, fits, post
 from otcdesk.actions.declare_brokerage import brokerage_keys, declare_brokerage
 from otcdesk.actions.declare_payouts import declare_payouts, payout_keys
+from otcdesk.actions.declare_resales import declare_resales, resale_keys
 from otcdesk.actions.move_value import counter_account
 from otcdesk.actions.tally import Tally
 from otcdesk.domain.assets import ListedAsset
@@ -68,6 +69,7 @@ def declare_world(command: DeclareWorld, books: Books, moment: Moment) -> Declar
         tally.keep(known_price, _priced(known_price, price, moment))
     declare_brokerage(tally, wanted, moment)
     declare_payouts(tally, wanted, moment)
+    declare_resales(tally, wanted, moment)
     for declared in wanted.accounts:
         known_account = books.find(Account, declared.id)
         tally.keep(known_account, _account(known_account, declared))
@@ -85,14 +87,16 @@ def _keys(wanted: Declaration) -> Iterable[tuple[type[Noun], object]]:
         yield ConversionTerms, wanted.terms.key
     yield from brokerage_keys(wanted)
     yield from payout_keys(wanted)
+    yield from resale_keys(wanted)
     for declared in wanted.accounts:
         yield Account, declared.id
-        yield LedgerTransaction, _opening_id(declared.id)
-        yield Posting, (_opening_id(declared.id), 1)
+        yield LedgerTransaction, opening_id(declared.id)
+        yield Posting, (opening_id(declared.id), 1)
         yield Account, desk_account_id(EQUITY, declared.asset)
 
 
-def _opening_id(account_id: UUID) -> UUID:
+def opening_id(account_id: UUID) -> UUID:
+    """Return the id of the ledger transaction by which an account was opened with something on it."""
     return declared_id("opening", str(account_id))
 
 
@@ -124,7 +128,7 @@ def _account(known: Account | None, declared: DeclaredAccount) -> Account:
 
 
 def _open(books: Books, moment: Moment, declared: DeclaredAccount, *, known: bool) -> None:
-    posting = books.find(Posting, (_opening_id(declared.id), 1))
+    posting = books.find(Posting, (opening_id(declared.id), 1))
     booked = posting.units if posting is not None else 0
     if known and booked != declared.opening_units:
         raise Refusal(
@@ -143,6 +147,6 @@ def _open(books: Books, moment: Moment, declared: DeclaredAccount, *, known: boo
         books,
         moment,
         [Move(equity, account(books, declared.id), declared.opening_units)],
-        transaction_id=_opening_id(declared.id),
+        transaction_id=opening_id(declared.id),
         reason="opening balance",
     )

@@ -1,6 +1,6 @@
 """What the verbs of payouts share: which channel and party, what it costs at the price of the moment, and accounts.
 
-Nothing here writes but `desk_account`. The order in which a verb refuses is the verb's own.
+Nothing here writes. The order in which a verb refuses is the verb's own.
 """
 
 from decimal import Decimal
@@ -10,8 +10,8 @@ from uuid import UUID
 from otcdesk.actions.order_checks import amount_of
 from otcdesk.domain.commands import Books, Moment
 from otcdesk.domain.lanes import ONLY
-from otcdesk.domain.ledger import TREASURY, Account, desk_account_id
-from otcdesk.domain.parties import DESK_ID, INACTIVE, UNVERIFIED, Party
+from otcdesk.domain.ledger import TREASURY, desk_account_id
+from otcdesk.domain.parties import INACTIVE, UNVERIFIED, Party
 from otcdesk.domain.payouts import Channel, Cost, PayoutTerms, Surcharge, cost_of
 from otcdesk.domain.pricing import MarketRate, Price
 from otcdesk.errors import Code, Refusal
@@ -95,13 +95,3 @@ def priced_payout(
 def treasury_id(code: str) -> UUID:
     """Return the desk's own account from which fiat is paid out and into which the asset goes."""
     return desk_account_id(TREASURY, code)
-
-
-def own_account(books: Books, account_id: UUID, purpose: str, asset: str, owner_id: UUID = DESK_ID) -> Account:
-    """Return an account that may not go below zero, opening it with its first use."""
-    found = books.find(Account, account_id)
-    if found is not None:
-        return found
-    opened = Account(id=account_id, owner_id=owner_id, purpose=purpose, asset=asset)
-    books.add(opened)
-    return opened

@@ -7,7 +7,7 @@ it cannot be done is recorded and never undoes the deposit.
 from typing import Literal
 from uuid import UUID
 
-from otcdesk.actions.booking import Move, check_fits, post
+from otcdesk.actions.booking import Move, check_fits, own_account, post
 from otcdesk.actions.deposit_checks import (
     GivenAddress,
     GivenBankDetails,
@@ -18,7 +18,6 @@ from otcdesk.actions.deposit_checks import (
 )
 from otcdesk.actions.move_value import counter_account
 from otcdesk.actions.order_checks import found_order
-from otcdesk.actions.payout_checks import own_account
 from otcdesk.actions.run_rules import run_rules
 from otcdesk.actions.settle_checkout import settle_checkout_by_deposit
 from otcdesk.domain.assets import ListedAsset

@@ -7,11 +7,11 @@ the outside, the fee into the desk's income, the surcharge to the tenant.
 from typing import Literal
 from uuid import UUID
 
-from otcdesk.actions.booking import Move, account, capture_hold, check_fits, post, release_hold
+from otcdesk.actions.booking import Move, account, capture_hold, check_fits, own_account, post, release_hold
 from otcdesk.actions.follow_payout import follow_payout
 from otcdesk.actions.move_value import counter_account
 from otcdesk.actions.order_checks import amount_of, found_order
-from otcdesk.actions.payout_checks import own_account, treasury_id
+from otcdesk.actions.payout_checks import treasury_id
 from otcdesk.domain.assets import ListedAsset
 from otcdesk.domain.commands import Books, Command, Moment, Reply
 from otcdesk.domain.ledger import OUTSIDE, TREASURY, Account, Hold, desk_account_id

@@ -1,6 +1,7 @@
 """Who makes a load, and what a pair of its requests is: the bytes that are sent, and what is a right answer to them."""
 
 import hashlib
+import re
 import time
 from typing import Protocol
 
@@ -65,7 +66,21 @@ class RampCaller(msgspec.Struct, tag="ramp"):
         return _PrepareAndSell(self, host)
 
 
-Caller = ExchangesCaller | OffersCaller | RampCaller
+class DealsCaller(msgspec.Struct, tag="deals"):
+    """A client of the deals dialect whose two users sell: its access token, who they are, and what is sold for what."""
+
+    prefix: str
+    token: str
+    user_ids: tuple[str, str]
+    token_id: str
+    price_id: str
+
+    def script(self, host: str) -> Script:
+        """Return what it sends."""
+        return _SellTwice(self, host)
+
+
+Caller = ExchangesCaller | OffersCaller | RampCaller | DealsCaller
 
 _ID_LENGTH = 36
 
@@ -171,6 +186,33 @@ class _PrepareAndSell:
             "bodyHash": hashlib.sha256(body.encode()).hexdigest(),
         }
         return jwt.encode({"alg": "ES384"}, claims, self._key, algorithms=["ES384"])
+
+
+class _SellTwice:
+    def __init__(self, caller: DealsCaller, host: str) -> None:
+        body = f'{{"quantity":1,"price_id":"{caller.price_id}","price_amount":2.5}}'
+        self.first, self._second = (
+            (
+                f"POST {caller.prefix}/v2/users/otcs/users/{user_id}/tokens/{caller.token_id}/sell HTTP/1.1\r\n"
+                f"host: {host}\r\nauthorization: Bearer {caller.token}\r\ncontent-type: application/json\r\n"
+                f"content-length: {len(body)}\r\n\r\n{body}"
+            ).encode()
+            for user_id in caller.user_ids
+        )
+
+    def opened(self, head: bytes, body: bytes) -> bytes | None:
+        return body if b" 200 " in head[:16] and _STARTED.fullmatch(body) else None
+
+    def second(self, order_id: bytes, unique: bytes) -> bytes:
+        del order_id, unique  # a sell like the first one, of the other user
+        return self._second
+
+    def closed(self, head: bytes, body: bytes, order_id: bytes) -> bool:
+        return b" 200 " in head[:16] and _STARTED.fullmatch(body) is not None and body != order_id
+
+
+#: What a sell is answered with, and nothing else (deals contract, 3.1).
+_STARTED = re.compile(rb'\{"transaction_id":"[0-9a-f]{24}"\}')
 
 
 def _id_after(body: bytes, mark: bytes) -> bytes:

@@ -12,15 +12,19 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from otcdesk.actions.accept_quote import AcceptQuote
 from otcdesk.actions.confirm_conversion import ConfirmConversion
+from otcdesk.actions.list_resale import ListResale
 from otcdesk.actions.prepare_payout import GivenMethod, PreparePayout
 from otcdesk.actions.quote_brokerage import QuoteBrokerage
 from otcdesk.actions.quote_conversion import QuoteBuy
+from otcdesk.actions.record_job import RecordJob
 from otcdesk.actions.sell_payout import SellPayout
 from otcdesk.app import Program
-from otcdesk.bench.callers import Caller, ExchangesCaller, OffersCaller, RampCaller
+from otcdesk.bench.callers import Caller, DealsCaller, ExchangesCaller, OffersCaller, RampCaller
 from otcdesk.config import Settings
+from otcdesk.domain.compact_ids import declared_compact_id, print_compact_id
 from otcdesk.domain.orders import BUY
-from otcdesk.domain.parties import named_party_id
+from otcdesk.domain.parties import DESK_ID, named_party_id
+from otcdesk.domain.resales import OTC, Mandate
 from otcdesk.domain.world import account_id, parse_world, tenant_id
 from otcdesk.domain.world_brokerage import party_id
 from otcdesk.world_loading import LIVE, SANDBOX, LoadedWorld
@@ -30,6 +34,8 @@ class BenchedDialect(Protocol):
     """What a benchmark asks of a dialect."""
 
     name: str
+    #: Whether both requests of a pair begin something that a worker completes, which is measured as well.
+    completes: bool
 
     async def load_world(self, program: Program) -> LoadedWorld:
         """Open the lane with all callers in it."""
@@ -74,6 +80,7 @@ class Exchanges:
     """Pairs of quote and confirm; implements `BenchedDialect`."""
 
     name = "exchanges"
+    completes = False
 
     async def load_world(self, program: Program) -> LoadedWorld:
         """Open the lane with all callers in it."""
@@ -135,6 +142,7 @@ class Offers:
     """Pairs of create and accept, each carried out by a venue that answers at once; implements `BenchedDialect`."""
 
     name = "offers"
+    completes = False
 
     async def load_world(self, program: Program) -> LoadedWorld:
         """Open the lane with all callers in it."""
@@ -147,8 +155,11 @@ class Offers:
         return [
             OffersCaller(
                 settings.offers_prefix,
-                _token(
-                    url, world.clients[f"client-{number}"].client_id, world.clients[f"client-{number}"].client_secret
+                _given_token(
+                    url,
+                    grant_type="client_credentials",
+                    client_id=world.clients[f"client-{number}"].client_id,
+                    client_secret=world.clients[f"client-{number}"].client_secret,
                 ),
                 str(party_id(f"partner-{number}", "party")),
             )
@@ -169,8 +180,8 @@ class Offers:
         await submit(lane, accept, caller="history", owner_id=owner_id, request_id="history", key=key)
 
 
-def _token(url: str, client_id: str, client_secret: str) -> str:
-    asked = {"grant_type": "client_credentials", "client_id": client_id, "client_secret": client_secret}
+def _given_token(url: str, **asked: str) -> str:
+    """Return the access token that is given to a client."""
     request = Request(url, json.dumps(asked).encode(), {"content-type": "application/json"})  # noqa: S310
     with urlopen(request, timeout=10) as answer:  # noqa: S310
         token: str = json.load(answer)["access_token"]
@@ -222,6 +233,8 @@ class Ramp:
     Signed, each request carries a token by ES384; what the load spends on making it is measured with it.
     """
 
+    completes = False
+
     def __init__(self, name: str, *, signed: bool) -> None:
         self.name = name
         self._key = ec.generate_private_key(ec.SECP384R1()) if signed else None
@@ -270,7 +283,106 @@ class Ramp:
 
 _RAMP_METHOD = "Bank/Sepa/EUR/DE89370400440532013000"
 
+
+#: Each with a node, a token and a currency of its own.
+_DEALS_TENANTS = 8
+
+_DEALS_USERS = ("ada", "ben")
+
+_DEALS_WORLD = """
+name = "bench"
+operators = [{ ref = "operator" }]
+[resales]
+validity_days = 31
+"""
+
+_DEALS_TENANT = """
+[[assets]]
+code = "USD{number}"
+scale = 6
+[[assets]]
+code = "TKN{number}"
+scale = 0
+[[tenants]]
+ref = "estate-{number}"
+branches = [{{ ref = "node", funds = [{{ asset = "USD{number}", balance = "1000000000" }}] }}]
+currencies = [{{ ref = "currency", branch = "node", asset = "USD{number}" }}]
+instruments = [{{ ref = "token", branch = "node", asset = "TKN{number}", currency = "currency", price = "2" }}]
+roles = [{{ ref = "role", permissions = ["*"] }}]
+supervisors = [{{ ref = "supervisor", branch = "node", role = "role", email = "supervisor@estate-{number}.example" }}]
+clients = [{{ ref = "client-{number}", supervisor = "supervisor" }}]
+"""
+
+_DEALS_HOLDER = """
+[[tenants.holders]]
+ref = "{user}"
+branch = "node"
+name = "{user}"
+identity_number = "{place:011}"
+holdings = [{{ asset = "TKN{number}", balance = "1000000000" }}]
+"""
+
+
+class Deals:
+    """Pairs of sells of two users, each carried out by a chain that answers at once; implements `BenchedDialect`."""
+
+    name = "deals"
+    completes = True
+
+    async def load_world(self, program: Program) -> LoadedWorld:
+        """Open the lane with all callers in it."""
+        tenants = (
+            _DEALS_TENANT.format(number=number)
+            + "".join(
+                _DEALS_HOLDER.format(number=number, user=user, place=place)
+                for place, user in enumerate(_DEALS_USERS, start=1)
+            )
+            for number in range(_DEALS_TENANTS)
+        )
+        return await _loaded(program, _DEALS_WORLD + "".join(tenants))
+
+    def callers(self, settings: Settings, world: LoadedWorld) -> Sequence[Caller]:
+        """Return who makes the load, each with a fresh access token."""
+        url = f"{settings.base_url}{settings.deals_prefix}/v2/auth/authenticate"
+        return [
+            DealsCaller(
+                settings.deals_prefix,
+                _given_token(
+                    url,
+                    api_key=world.clients[f"client-{number}"].client_id,
+                    secret_key=world.clients[f"client-{number}"].client_secret,
+                ),
+                (_compact("holder", number, _DEALS_USERS[0]), _compact("holder", number, _DEALS_USERS[1])),
+                _compact("instrument", number, "token"),
+                _compact("currency", number, "currency"),
+            )
+            for number in range(_DEALS_TENANTS)
+        ]
+
+    async def make_order(self, program: Program, lane: int, number: int) -> None:
+        """Sell, and complete it."""
+        number %= _DEALS_TENANTS
+        tenant = f"estate-{number}"
+        sell = ListResale(
+            party_id=declared_compact_id("holder", tenant, _DEALS_USERS[0]),
+            instrument_id=declared_compact_id("instrument", tenant, "token"),
+            currency_id=declared_compact_id("currency", tenant, "currency"),
+            quantity=1,
+            price=Decimal("2.5"),
+            market=OTC,
+            mandate=Mandate("1", permitted=True),
+        )
+        submit = program.desk.engine.submit
+        made = await submit(lane, sell, caller="history", owner_id=tenant_id(tenant), request_id="history")
+        done = RecordJob(job_id=made.job.id, reference=made.job.reference, outcome="done", detail="0x")
+        await submit(lane, done, caller="history", owner_id=DESK_ID, request_id="history")
+
+
+def _compact(kind: str, number: int, ref: str) -> str:
+    return print_compact_id(declared_compact_id(kind, f"estate-{number}", ref))
+
+
 DIALECTS: dict[str, BenchedDialect] = {
     dialect.name: dialect
-    for dialect in (Exchanges(), Offers(), Ramp("ramp", signed=False), Ramp("ramp-signed", signed=True))
+    for dialect in (Exchanges(), Offers(), Ramp("ramp", signed=False), Ramp("ramp-signed", signed=True), Deals())
 }

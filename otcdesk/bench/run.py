@@ -9,8 +9,10 @@ import re
 import shutil
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 
+import asyncpg
 import msgspec
 
 from otcdesk.app import open_desk
@@ -34,11 +36,14 @@ from otcdesk.bench.machine import (
 from otcdesk.config import Settings
 from otcdesk.storage.database import migrate
 from otcdesk.storage.embedded import EmbeddedServer
+from otcdesk.storage.queries import queries
 from otcdesk.world_loading import LoadedWorld
 
 _SCALE = 20
 _PGBENCH_CLIENTS = 16
 _WARM_UP_SECONDS = 2
+_COMPLETE_SECONDS_MAX = 300
+_LOOK_MS = 20
 
 
 class Figures(msgspec.Struct, kw_only=True):
@@ -57,6 +62,12 @@ class Figures(msgspec.Struct, kw_only=True):
     pgbench_single_ms: str
     single_ratio: str
     server_rss_mb: int
+    #: Where each request of a pair begins something that a worker completes: how many requests were accepted, and how
+    #: many completed, each second from the first request to the end of the last that was begun.
+    accepted_per_s: int | None
+    accepted_ratio: str | None
+    completed_per_s: int | None
+    completed_ratio: str | None
     orders_before: int
     postgres_version: str
     fsync: str
@@ -101,16 +112,34 @@ def _bench(dialect: BenchedDialect, server: EmbeddedServer, home: Path, asked: A
         callers = dialect.callers(settings, world)
         say("warming up")
         load(plan_of(settings, callers, asked, _WARM_UP_SECONDS))
+        asyncio.run(_completed(settings))
         say("one connection")
         plan = plan_of(settings, callers, asked, max(2, asked.seconds // 2))
         alone = load(msgspec.structs.replace(plan, connections=1))
         say(f"{asked.connections} connections, {asked.seconds} s")
+        asyncio.run(_completed(settings))
+        began_ns = time.monotonic_ns()
         together = load(plan_of(settings, callers, asked, asked.seconds))
+        asyncio.run(_completed(settings))
+        completed_us = (time.monotonic_ns() - began_ns) // 1000
         rss_mb = running.rss_mb
     say("checking the books")
     sound = asyncio.run(books(settings))
     durable = asyncio.run(facts(dsn))
-    return _figures(dialect, asked, together, alone, many, single, rss_mb, before, durable, sound)
+    return _figures(dialect, asked, together, alone, many, single, completed_us, rss_mb, before, durable, sound)
+
+
+async def _completed(settings: Settings) -> None:
+    """Wait until no job waits for its worker; raises RuntimeError if that takes too long."""
+    connection = await asyncpg.connect(settings.database_url)
+    try:
+        async with asyncio.timeout(_COMPLETE_SECONDS_MAX):
+            while not await connection.fetchval(queries("bench")["jobs_over"]):  # noqa: ASYNC110  (others end them)
+                await asyncio.sleep(_LOOK_MS / 1000)
+    except TimeoutError:
+        raise RuntimeError(f"jobs waited for more than {_COMPLETE_SECONDS_MAX} s") from None
+    finally:
+        await connection.close()
 
 
 async def _prepare(dialect: BenchedDialect, settings: Settings, orders: int, say: Say) -> tuple[LoadedWorld, int]:
@@ -126,6 +155,7 @@ def _figures(
     alone: Result,
     many: tuple[int, int],
     single: tuple[int, int],
+    completed_us: int,
     rss_mb: int,
     before: int,
     durable: dict[str, str],
@@ -133,6 +163,8 @@ def _figures(
 ) -> Figures:
     taken = sorted(together.first_us + together.second_us)
     single_us = percentile(sorted(alone.second_us), 50)
+    accepted = 2 * together.pairs * 1_000_000 // together.elapsed_us if dialect.completes else None
+    completed = 2 * together.pairs * 1_000_000 // completed_us if dialect.completes else None
     return Figures(
         dialect=dialect.name,
         pairs_per_s=pairs_per_s(together),
@@ -147,6 +179,10 @@ def _figures(
         pgbench_single_ms=hundredths(single[1], 1000),
         single_ratio=hundredths(single_us, single[1]),
         server_rss_mb=rss_mb,
+        accepted_per_s=accepted,
+        accepted_ratio=None if accepted is None else hundredths(accepted, many[0]),
+        completed_per_s=completed,
+        completed_ratio=None if completed is None else hundredths(completed, many[0]),
         orders_before=before,
         books=sound,
         **durable,

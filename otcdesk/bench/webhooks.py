@@ -3,10 +3,10 @@
 One PostgreSQL, durability as it has it, and databases of the same beginning, each with a server of its own: to one of
 them nobody has subscribed (`quiet`), in the others every customer has, so that deliveries are made (`held`) or made and
 sent meanwhile (`told`), and in one of these besides 100,000 deliveries wait for a receiver that refuses connections
-(`refusing`), or accepts them and never answers (`silent`). They are measured in turn, back and there, while the others
-have nothing to do, so that whatever else the machine does meets all alike. Ratios are within a round, and of the rounds
-the middle one counts. The receiver looks at every message, what it counts is held against the databases, and the books
-are checked in the end.
+(`refusing`), or accepts them and never answers (`silent`). They are measured in turn while the others have nothing to
+do, in as many rounds as there are of them, and each has each place in a round once, so that whatever else the machine
+does, and whatever one leaves behind for the next, meets all alike. Ratios are of what all rounds together made. The
+receiver looks at every message, what it counts is held against the databases, and the books are checked in the end.
 """
 
 import asyncio
@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
-from fractions import Fraction
 from pathlib import Path
 from uuid import UUID
 
@@ -55,7 +54,8 @@ _PILED_UP = 20_000
 _BACKLOG = 100_000
 #: Parts of what was piled up that are told beforehand, to see what telling alone takes.
 _PARTS_TOLD_ALONE = 10
-_ROUNDS = 3
+#: One for each of what is compared, so that each has each place in a round once.
+_ROUNDS = 5
 _WARM_UP_SECONDS = 2
 
 
@@ -275,10 +275,8 @@ def _round(quiet: Site, told: Site, stuck: Site, servers: Sequence[Server], meas
         ("refusing", lambda: measuring.slot(stuck, of_stuck, places.refusing)),
         ("silent", lambda: measuring.slot(stuck, of_stuck, places.silent)),
     ]
-    if number % 2 == 0:  # back and there; what is never answered has ended when the servers are stopped
-        steps.reverse()
     slots = {}
-    for name, step in steps:
+    for name, step in (*steps[number:], *steps[:number]):  # what is never answered ends when the servers are stopped
         slots[name] = slot = step()
         measuring.say(f"{name}: {slot.pairs_per_s} pairs/s, {slot.drained_per_s} deliveries/s drained afterwards")
     return Round(**slots)
@@ -354,6 +352,6 @@ def _middle(numbers: Iterable[int]) -> int:
 
 
 def _ratio(pairs: Iterable[tuple[int, int]]) -> str:
-    """Return the middle one of some ratios, with two decimals."""
-    ordered = sorted(pairs, key=lambda pair: Fraction(*pair))
-    return hundredths(*ordered[len(ordered) // 2])
+    """Return how all of the first numbers are to all of the second ones, with two decimals."""
+    ones, others = zip(*pairs, strict=True)
+    return hundredths(sum(ones), sum(others))

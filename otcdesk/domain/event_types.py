@@ -18,6 +18,7 @@ from otcdesk.domain import checkouts as h
 from otcdesk.domain import conversions as c
 from otcdesk.domain import deposits as d
 from otcdesk.domain import payouts as p
+from otcdesk.domain import resales as r
 from otcdesk.domain.brokerage import FirmQuote, Listing
 from otcdesk.domain.chain_payouts import ChainPayout
 from otcdesk.domain.checkouts import Checkout
@@ -106,6 +107,20 @@ CHECKOUT_SETTLED = _of_order("checkout.settled", "What a checkout is about was p
 CHECKOUT_FAILED = _of_order("checkout.failed", "What a checkout is about could not be paid.")
 CHECKOUT_EXPIRED = _of_order("checkout.expired", "A checkout was not completed in time.")
 
+RESALE_PLACED = _of_order("resale.placed", "Units were listed, or bought; both wait for the chain.")
+RESALE_BID = _of_order("resale.bid", "A party bids for units that another has listed.")
+RESALE_ACTIVATED = _of_order("resale.activated", "What was listed can be taken.")
+RESALE_TAKEN = _of_order("resale.taken", "A part of what is listed was sold or promised.")
+RESALE_COMPLETED = _of_order("resale.completed", "Units and money have changed hands.")
+RESALE_WITHDRAWING = _of_order("resale.withdrawing", "What was listed is being given back by the chain.")
+RESALE_RESUMED = _of_order("resale.resumed", "The chain did not give it back; it can be taken again.")
+RESALE_CANCELLED = _of_order("resale.cancelled", "What was listed or bid for was taken back, or closed.")
+RESALE_REJECTED = _of_order("resale.rejected", "A rule of the branch turned it down.")
+RESALE_EXPIRED = _of_order("resale.expired", "Nobody took it in time.")
+RESALE_FAILED = _of_order("resale.failed", "The chain refused it; what it held is available again.")
+RESALE_ACCEPTED = _of_order("resale.accepted", "A bid was accepted; its money is under way.")
+RESALE_DECLINED = _of_order("resale.declined", "A bid was declined.")
+
 BALANCE_UPDATED = EventType(
     name="account.balance_updated",
     subject=Subject.ACCOUNT,
@@ -180,6 +195,23 @@ _CHECKOUT_MOVES: dict[tuple[str, str], EventType] = {
     (h.EXPIRE, h.EXPIRED): CHECKOUT_EXPIRED,
 }
 
+_RESALE_MOVES: dict[tuple[str, str], EventType] = {
+    (r.PLACE, r.PENDING): RESALE_PLACED,
+    (r.PLACE, r.ACTIVE): RESALE_BID,
+    (r.ACTIVATE, r.ACTIVE): RESALE_ACTIVATED,
+    (r.TAKE, r.ACTIVE): RESALE_TAKEN,
+    (r.TAKE, r.WITHDRAWING): RESALE_TAKEN,
+    (r.COMPLETE, r.COMPLETED): RESALE_COMPLETED,
+    (r.WITHDRAW, r.WITHDRAWING): RESALE_WITHDRAWING,
+    (r.RESUME, r.ACTIVE): RESALE_RESUMED,
+    (r.CANCEL, r.CANCELLED): RESALE_CANCELLED,
+    (r.REJECT, r.CANCELLED): RESALE_REJECTED,
+    (r.EXPIRE, r.EXPIRED): RESALE_EXPIRED,
+    (r.FAIL, r.FAILED): RESALE_FAILED,
+    (r.ACCEPT, r.PENDING): RESALE_ACCEPTED,
+    (r.DECLINE, r.DECLINED): RESALE_DECLINED,
+}
+
 
 def _named(lifecycle: Lifecycle, types: dict[tuple[str, str], EventType]) -> dict[tuple[str, str], EventType]:
     """Return types by the names of events; each move of the product has a type, and each type a move."""
@@ -198,6 +230,7 @@ ORDER_MOVES: dict[tuple[str, str], EventType] = {
     **_named(h.CHECKOUTS, _CHECKOUT_MOVES),
     **_named(d.DEPOSITS, _DEPOSIT_MOVES),
     **_named(cp.CHAIN_PAYOUTS, _CHAIN_PAYOUT_MOVES),
+    **_named(r.RESALES, _RESALE_MOVES),
 }
 
 CATALOGUE: dict[str, EventType] = {

@@ -52,11 +52,11 @@ class Lifecycle(msgspec.Struct, frozen=True, kw_only=True):
         return self.overdue[order.state]
 
     def by_the_clock(self, order: Order, at: datetime) -> Order:
-        """Return the order in the state that it has at `at`."""
+        """Return the order in the state that it has at `at`; no move comes before the one before it."""
         event = self.overdue_event(order, at)
         if event is None or order.due_at is None:
             return order
-        return self.moved(order, event, order.due_at)
+        return self.moved(order, event, max(order.due_at, order.updated_at))
 
     def event_name(self, move: str) -> str:
         """Return how the event of a move of the machine is called."""

@@ -10,9 +10,11 @@ from otcdesk.domain.deposits import DEPOSITS
 from otcdesk.domain.lifecycles import Lifecycle
 from otcdesk.domain.orders import Order
 from otcdesk.domain.payouts import PAYOUTS
+from otcdesk.domain.resales import RESALES
 
 LIFECYCLES: dict[str, Lifecycle] = {
-    lifecycle.product: lifecycle for lifecycle in (CONVERSIONS, BROKERAGE, PAYOUTS, DEPOSITS, CHAIN_PAYOUTS, CHECKOUTS)
+    lifecycle.product: lifecycle
+    for lifecycle in (CONVERSIONS, BROKERAGE, PAYOUTS, DEPOSITS, CHAIN_PAYOUTS, CHECKOUTS, RESALES)
 }
 
 

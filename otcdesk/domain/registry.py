@@ -29,6 +29,7 @@ from otcdesk.domain.checkouts import AwaitedPayment, Checkout
 from otcdesk.domain.conversions import ConversionTerms
 from otcdesk.domain.deposits import BankDetails, Deposit, DepositAddress
 from otcdesk.domain.events import Event
+from otcdesk.domain.jobs import Job
 from otcdesk.domain.keys import KeyRecord
 from otcdesk.domain.lanes import Fault, LaneClock
 from otcdesk.domain.ledger import Account, Entry, Hold, LedgerTransaction, Posting
@@ -45,6 +46,8 @@ from otcdesk.domain.payouts import (
     Surcharge,
 )
 from otcdesk.domain.pricing import Price, Spread
+from otcdesk.domain.resale_rules import BranchRules, ResaleDecision, ResaleRule
+from otcdesk.domain.resales import Branch, Currency, Holder, Instrument, Purchase, Resale, ResaleTerms
 from otcdesk.domain.rules import LiveRules, Rule, RuleExecution
 
 
@@ -117,11 +120,32 @@ _LISTED: tuple[tuple[str, type[Noun], tuple[str, ...], bool], ...] = (
     ("payout_files", PayoutFile, ("id",), False),
     ("filed_payouts", FiledPayout, ("order_id",), True),
     ("statement_lines", StatementLine, ("id",), True),
+    ("resale_terms", ResaleTerms, ("id",), True),
+    ("branches", Branch, ("id",), True),
+    ("holders", Holder, ("party_id",), False),
+    ("currencies", Currency, ("id",), True),
+    ("instruments", Instrument, ("id",), True),
+    ("resales", Resale, ("order_id",), True),
+    ("purchases", Purchase, ("order_id",), False),
+    ("jobs", Job, ("id",), True),
+    ("resale_rules", ResaleRule, ("id",), True),
+    ("branch_rules", BranchRules, ("branch_id",), True),
+    ("resale_decisions", ResaleDecision, ("order_id",), False),
 )
 
 #: Kinds that never change and are read again: by who decides the next step of the same order.
 _READ_AGAIN = frozenset(
-    {"bank_details", "checkouts", "deposit_addresses", "deposits", "firm_quotes", "payments", "payout_files"}
+    {
+        "bank_details",
+        "checkouts",
+        "deposit_addresses",
+        "deposits",
+        "firm_quotes",
+        "holders",
+        "payments",
+        "payout_files",
+        "purchases",
+    }
 )
 
 #: Kinds of which there are many at once and hardly any is wanted again: they would drive the others out.

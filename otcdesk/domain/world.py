@@ -19,6 +19,7 @@ from otcdesk.domain.ledger import ACTIVE, CASH, CUSTODY, TREASURY, desk_account_
 from otcdesk.domain.parties import DESK_ID, Tenant, declared_id
 from otcdesk.domain.payouts import Surcharge
 from otcdesk.domain.pricing import Spread
+from otcdesk.domain.resales import ResaleTerms
 from otcdesk.domain.world_brokerage import (
     DeclaredBrokerage,
     DeclaredHolding,
@@ -46,6 +47,21 @@ from otcdesk.domain.world_payouts import (
     declared_payouts,
     declared_person,
     declared_surcharge,
+)
+from otcdesk.domain.world_resales import (
+    DeclaredResaleAccount,
+    DeclaredResales,
+    FileBranch,
+    FileCurrency,
+    FileHolder,
+    FileInstrument,
+    FileResales,
+    FileRole,
+    FileSupervisor,
+    TenantFile,
+    check_apart,
+    declared_resales,
+    declared_terms,
 )
 from otcdesk.domain.world_tables import Table, invalid, units_in
 from otcdesk.money import PRICE_DECIMALS, inverse, parse_rate
@@ -122,7 +138,8 @@ class FileTenant(Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[[tenants]]`: a business, its accounts, wallets, keys and webhooks.
 
     For brokerage, its own money, its parties, and the clients (OAuth 2.0) by which it calls. For payouts, what it has
-    to sell, whom it pays, and what is withheld of these payouts on its behalf, in percent.
+    to sell, whom it pays, and what is withheld of these payouts on its behalf, in percent. For resale, its branches,
+    with what they issue and who holds it, and the supervisors as whom it calls.
     """
 
     ref: str
@@ -137,6 +154,12 @@ class FileTenant(Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
     request_keys: tuple[FileRequestKey, ...] = ()
     current: tuple[FileCurrent, ...] = ()
     people: tuple[FilePerson, ...] = ()
+    branches: tuple[FileBranch, ...] = ()
+    currencies: tuple[FileCurrency, ...] = ()
+    instruments: tuple[FileInstrument, ...] = ()
+    holders: tuple[FileHolder, ...] = ()
+    roles: tuple[FileRole, ...] = ()
+    supervisors: tuple[FileSupervisor, ...] = ()
     surcharge_percent: str = "0"
     buy_spread_bps: int | None = None
     sell_spread_bps: int | None = None
@@ -150,7 +173,7 @@ class FileTenant(Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
     @property
     def resells(self) -> bool:
         """Tell whether the tenant resells brokerage."""
-        return bool(self.corporate or self.parties or self.clients)
+        return bool(self.corporate or self.parties or any(row.supervisor is None for row in self.clients))
 
 
 class FileTreasury(Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -200,6 +223,7 @@ class WorldFile(Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
     conversions: FileConversions | None = None
     brokerage: FileBrokerage | None = None
     payouts: FilePayouts | None = None
+    resales: FileResales | None = None
     banks: tuple[FileBank, ...] = ()
     operators: tuple[FileOperator, ...] = ()
     webhooks: tuple[FileOwnWebhook, ...] = ()
@@ -243,6 +267,8 @@ class Declaration(msgspec.Struct, frozen=True, kw_only=True):
     surcharges: list[Surcharge] = []
     people: list[DeclaredPerson] = []
     banks: list[BankAccount] = []
+    resale_terms: ResaleTerms | None = None
+    resales: list[DeclaredResales] = []
 
 
 def parse_world(text: str) -> WorldFile:
@@ -272,10 +298,16 @@ def declaration_of(world: WorldFile) -> Declaration:
     """Turn a file into what the books keep; refuses DECLARATION_INVALID naming the offending value."""
     scales = _scales(world)
     terms, brokerage = world.conversions, world.brokerage or FileBrokerage()
+    resales = [
+        declared_resales(_resale_tables(tenant), scales)
+        for tenant in world.tenants
+        if tenant.branches or tenant.currencies or tenant.instruments or tenant.holders
+    ]
+    check_apart(resales)
     return Declaration(
         assets=[ListedAsset(code=asset.code, scale=asset.scale) for asset in world.assets],
         tenants=[Tenant(id=tenant_id(tenant.ref), name=tenant.name or tenant.ref) for tenant in world.tenants],
-        accounts=_all_accounts(world, scales),
+        accounts=[*_all_accounts(world, scales), *(_opened(row) for each in resales for row in each.accounts)],
         prices=_prices(world, scales),
         spreads=[spread for tenant in world.tenants for spread in _spreads(tenant, terms)],
         terms=None if terms is None else _terms(terms, scales),
@@ -294,6 +326,14 @@ def declaration_of(world: WorldFile) -> Declaration:
         ],
         people=[person for tenant in world.tenants for person in _people(tenant)],
         banks=declared_banks(world.banks, scales),
+        resale_terms=declared_terms(world.resales or FileResales()) if world.resales or resales else None,
+        resales=resales,
+    )
+
+
+def _resale_tables(tenant: FileTenant) -> TenantFile:
+    return TenantFile(
+        tenant.ref, tenant_id(tenant.ref), tenant.branches, tenant.currencies, tenant.instruments, tenant.holders
     )
 
 
@@ -348,7 +388,11 @@ def _of_products(tenant: FileTenant, scales: dict[str, int]) -> list[DeclaredAcc
     ids = [row.id for row in holdings]
     if len(ids) != len(set(ids)):
         raise invalid(f"tenant {tenant.ref!r} names an account twice")
-    return [DeclaredAccount(**msgspec.structs.asdict(row)) for row in holdings]
+    return [_opened(row) for row in holdings]
+
+
+def _opened(row: DeclaredHolding | DeclaredCurrent | DeclaredResaleAccount) -> DeclaredAccount:
+    return DeclaredAccount(**msgspec.structs.asdict(row))
 
 
 def _accounts(tenant: FileTenant, terms: FileConversions | None, scales: dict[str, int]) -> list[DeclaredAccount]:

@@ -133,9 +133,13 @@ class FileParty(Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class FileClient(Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[[tenants.clients]]`: a client id and secret to be made for the tenant."""
+    """`[[tenants.clients]]`: a client of OAuth 2.0 to be made, by which the tenant calls.
+
+    With a `supervisor` it calls as that, about resale; without, about brokerage.
+    """
 
     ref: str
+    supervisor: str | None = None
 
 
 class DeclaredPosition(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,7 +11,7 @@ import asyncpg
 import msgspec
 import structlog
 
-from otcdesk.storage.postgres_store import SESSION_SETTINGS
+from otcdesk.storage.postgres_store import SESSION_SETTINGS, SILENCE_MS_MAX
 from otcdesk.storage.queries import queries
 
 log = structlog.get_logger()
@@ -83,6 +83,7 @@ class Reads:
             reset=_keep_session,
             server_settings={
                 "statement_timeout": str(statement_timeout_ms),
+                "idle_in_transaction_session_timeout": str(SILENCE_MS_MAX),  # who is stopped lets go of its rows
                 "timezone": "UTC",
                 "jit": "off",
                 "application_name": "otcdesk reads",

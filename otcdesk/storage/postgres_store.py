@@ -30,7 +30,7 @@ from otcdesk.engine.store import (
     StoreDown,
 )
 from otcdesk.storage.queries import queries
-from otcdesk.storage.statements import TURN_CLASS, load_statement, save_statement
+from otcdesk.storage.statements import MORE_PARTS, TURN_CLASS, load_statement, save_statement
 
 log = structlog.get_logger()
 
@@ -43,6 +43,10 @@ BY_INDEX = {
     "plan_cache_mode": "force_generic_plan",
 }
 SESSION_SETTINGS = {**BY_INDEX, "jit": "off", "timezone": "UTC", "application_name": "otcdesk engine"}
+
+#: Who holds what others wait for, a lane's turn or rows, and says nothing to the database for so long has been stopped:
+#: between two statements there is only work of our own, of milliseconds. As long as a silent leader is waited for.
+SILENCE_MS_MAX = 5_000
 
 #: Saves on a connection before its plans are made anew for the first time.
 _FIRST_PLANNED_ANEW = 16
@@ -70,9 +74,12 @@ _encode = msgspec.json.Encoder().encode
 class PostgresStore:
     """Implements `engine.store.Store` over a pool of direct connections."""
 
-    def __init__(self, pool: asyncpg.Pool, *, acquire_timeout_ms: int = 30_000) -> None:
+    def __init__(
+        self, pool: asyncpg.Pool, *, acquire_timeout_ms: int = 30_000, silence_ms_max: int = SILENCE_MS_MAX
+    ) -> None:
         self.pool = pool
         self.acquire_seconds = acquire_timeout_ms / 1000
+        self.silence_ms_max = silence_ms_max
         self._waiting = 0
         self._saves: dict[int, int] = {}
         self._held: dict[int, Any] = {}
@@ -93,6 +100,8 @@ class PostgresStore:
             await self._lost(lane)
             raise _down(error) from error
         parts = _DECODE_PARTS.decode(text)
+        while MORE_PARTS in parts:
+            parts |= _DECODE_PARTS.decode(parts.pop(MORE_PARTS))
         head = msgspec.json.decode(parts["head"], type=Head | None) or msgspec.convert(_LANE_BEFORE_FIRST, Head)
         rows = [
             Kept(loaded.row, loaded.seq) for name in names for loaded in _DECODE_ROWS[name].decode(parts[name]) or ()
@@ -163,11 +172,14 @@ class PostgresStore:
 
     @asynccontextmanager
     async def turn(self, lane: int) -> AsyncIterator[None]:
-        """Hold the lane's advisory lock on its connection; a lost connection gives it back by itself."""
+        """Hold the lane's advisory lock on its connection; a lost connection gives it back by itself.
+
+        So does one that is silent for longer than `silence_ms_max`: the connection of a process that was stopped stays.
+        """
         blocks = queries("batches")
         try:
             connection = await self._connection(lane)
-            await connection.fetchval(blocks["take_turn"].format(turn_class=TURN_CLASS), lane)
+            await connection.fetchval(blocks["take_turn"].format(turn_class=TURN_CLASS), lane, str(self.silence_ms_max))
         except Exception as error:
             await self._lost(lane)
             raise _down(error) from error

@@ -13,6 +13,12 @@ from otcdesk.storage.queries import queries
 #: The class of the advisory locks by which a lane's turn is taken; the second number is the lane.
 TURN_CLASS = 20260
 
+#: PostgreSQL takes 100 arguments to a function: with each a name, so many parts of a load stand in one object.
+_PARTS_MAX = 49
+
+#: Under this name stands the object of the parts that have no room beside the first ones.
+MORE_PARTS = "more"
+
 #: The fence's own parameters come before the rows.
 _FENCE_PARAMETERS = 9
 
@@ -25,7 +31,14 @@ def load_statement(names: tuple[str, ...]) -> str:
     for parameter, name in enumerate(names, start=2):
         matches = _key_matches(KIND_NAMED[name], "k")
         parts.append(blocks["load_part"].format(name=name, parameter=parameter, key_matches=matches))
-    return f"select json_build_object({', '.join(parts)})::text"
+    return f"select {_object_of(parts)}::text"
+
+
+def _object_of(parts: list[str]) -> str:
+    first, more = parts[:_PARTS_MAX], parts[_PARTS_MAX:]
+    if more:
+        first.append(f"'{MORE_PARTS}', {_object_of(more)}")
+    return f"json_build_object({', '.join(first)})"
 
 
 @cache

@@ -20,7 +20,7 @@ from otcdesk.domain.conversions import CHAIN, FIAT, PAYING, RETURNING
 from otcdesk.domain.ledger import Account
 from otcdesk.domain.orders import Order
 from otcdesk.money import Amount
-from otcdesk.rails.protocols import RailUnavailable, RailUnknown, Receipt, Transfer
+from otcdesk.rails.protocols import RailPending, RailUnavailable, RailUnknown, Receipt, Transfer
 from otcdesk.storage.database import Reads
 
 log = structlog.get_logger()
@@ -98,6 +98,10 @@ class Settlement:
             return current
         try:
             receipt = await self._transfer(lane, order, reference, first=attempts == 1)
+        except RailPending as pending:
+            log.debug("rail_pending", lane=lane, reference=reference, detail=pending.detail)
+            await self._try_again_later(lane, reference)
+            return None
         except RailUnknown as error:
             log.warning("rail_unknown", lane=lane, reference=reference, error=str(error))
             await self._try_again_later(lane, reference)

@@ -15,13 +15,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import timedelta
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
-from uuid import UUID
 
 import msgspec
 import structlog
 
 from otcdesk.desk import Desk
-from otcdesk.rails.protocols import RailUnavailable, RailUnknown
+from otcdesk.rails.protocols import RailPending, RailUnavailable, RailUnknown
 from otcdesk.storage.database import Reads
 
 log = structlog.get_logger()
@@ -53,11 +52,6 @@ class Claim(Protocol):
     @property
     def lane(self) -> int:
         """Return the order's lane."""
-        ...
-
-    @property
-    def order_id(self) -> UUID:
-        """Return the order."""
         ...
 
     @property
@@ -108,6 +102,8 @@ class Waves(ABC, Generic[Claimed]):
     rail: ClassVar[str]
     claims: ClassVar[str]
     kind: ClassVar[type[Any]]
+    #: The statement that counts what is under way.
+    counts: ClassVar[tuple[str, str]] = ("orders", "under_way")
 
     def __init__(self, desk: Desk, holder: str, reads: Reads, pace: Pace, watch: Watch = nobody_watches) -> None:
         self.desk = desk
@@ -164,7 +160,7 @@ class Waves(ABC, Generic[Claimed]):
 
     async def under_way(self) -> tuple[int, int]:
         """Return how many orders wait for their outcome, and for how many milliseconds the longest."""
-        (row,) = await self.reads.records("orders", "under_way", self.rail, self.desk.clock.now())
+        (row,) = await self.reads.records(*self.counts, self.rail, self.desk.clock.now())
         return row["number"], row["longest_ms"]
 
     async def stop(self) -> None:
@@ -257,7 +253,7 @@ class Waves(ABC, Generic[Claimed]):
 
     def _say_unanswered(self, unanswered: list[tuple[Claimed, Exception]]) -> None:
         """Log many calls that were not answered as one: a rail that is away leaves all of them so, again and again."""
-        failed = [(one, error) for one, error in unanswered if not isinstance(error, Undecided)]
+        failed = [(one, error) for one, error in unanswered if not isinstance(error, Undecided | RailPending)]
         if failed:
             one, error = failed[0]
             said = str(error) or type(error).__name__

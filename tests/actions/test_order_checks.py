@@ -41,12 +41,14 @@ def test_what_the_clock_did_is_recorded_once_with_its_event() -> None:
     desk = brokerage_desk()
     order = quoted(desk).order
     books = books_of(desk, (Order, order.id))
-    assert recorded_until(books, order.expires_at - timedelta(microseconds=1), order) is order
+    now = order.created_at
+    moment = Moment(now=now, arrived_at=now, command_id=UUID(int=9), caller="test", owner_id=P)
+    assert recorded_until(books, moment, order.expires_at - timedelta(microseconds=1), order) is order
     assert books.changes() == []
     late = order.expires_at + timedelta(days=1)
-    expired = recorded_until(books, late, order)
+    expired = recorded_until(books, moment, late, order)
     assert (expired.state, expired.updated_at) == ("expired", order.expires_at)
-    assert recorded_until(books, late, expired) is expired
+    assert recorded_until(books, moment, late, expired) is expired
     staged = [row for row, _ in books.changes()]
     assert staged[0] == expired
     assert [row.name for row in staged if isinstance(row, Event)] == ["brokerage.expire"]

@@ -7,12 +7,12 @@ from uuid import UUID
 
 import pytest
 
+from otcdesk.actions.booking import own_account
 from otcdesk.actions.payout_checks import (
     arriving,
     check_limits,
     check_permitted,
     found_channel,
-    own_account,
     priced_payout,
     terms_of,
     treasury_id,

@@ -76,6 +76,7 @@ LENIENT = {
     *("GET /otc-exchanges", "GET /accounts", "GET /webhooks", "GET /deliveries", "GET /orders", "GET /users"),
     *("GET /tenant-deposits", "GET /rules", "GET /rule-executions"),
     *("GET /payout-files", "GET /statement-lines"),
+    *("GET /resales", "GET /resale-decisions", "GET /resale-instruments", "GET /jobs"),
     *("GET /webhooks/{id}/deliveries", "GET /webhooks/{webhookId}/deliveries"),
 }
 

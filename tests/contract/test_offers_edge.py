@@ -234,7 +234,7 @@ def test_any_dialect_can_be_closed(server: DeskServer) -> None:
     wait_until(lambda: world.get("").status_code == 200, "it is open again", seconds=2)
 
 
-@pytest.mark.parametrize("dialect", ["operator", "sandbox", "deals", "nothing", "Offers"])
+@pytest.mark.parametrize("dialect", ["operator", "sandbox", "bonds", "nothing", "Offers"])
 def test_what_cannot_be_closed(world: OffersWorld, dialect: str) -> None:
     for method in ("PUT", "DELETE"):
         assert_refused(world.operator(method, f"/operator/maintenance/{dialect}"), 404, "NOT_FOUND")

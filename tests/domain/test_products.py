@@ -12,6 +12,7 @@ from tests.support.clocks import START
 def test_every_lifecycle_stands_under_its_product() -> None:
     assert {name: lifecycle.product for name, lifecycle in LIFECYCLES.items()} == {
         "conversion": "conversion",
+        "resale": "resale",
         "brokerage": "brokerage",
         "payout": "payout",
         "deposit": "deposit",

@@ -150,8 +150,10 @@ def test_the_cache_keeps_what_changes_and_what_the_next_step_reads_again() -> No
         "deposit_addresses",
         "deposits",
         "firm_quotes",
+        "holders",
         "payments",
         "payout_files",
+        "purchases",
     }
     assert kept == {kind.name for kind in KINDS if kind.changes} - {"statement_lines"} | read_again
     cache = LaneCache(100)

@@ -7,6 +7,7 @@ from pathlib import Path
 import asyncpg
 
 from otcdesk.actions.move_value import Deposit
+from otcdesk.engine.lane import LOSSES_BEFORE_TURN
 from tests.support.blocking import blocked
 from tests.support.desk import FA1, Lane, make_engine, new_lane, submit
 from tests.support.soundness import assert_sound
@@ -60,32 +61,15 @@ async def test_two_processes_hammer_one_account_and_both_make_progress(
         assert process.stdout is not None
         assert await process.stdout.readline() == b"ready\n"
     told = await asyncio.gather(*[process.communicate(b"go\n") for process in processes])
-    assert [int(output) for output, _ in told] == [DEPOSITS, DEPOSITS]
+    done, losses = zip(*[map(int, output.split()) for output, _ in told], strict=True)
+    assert done == (DEPOSITS, DEPOSITS)
     assert [process.returncode for process in processes] == [0, 0]
     balance = await database.fetchval("select balance from accounts where lane = $1 and id = $2", lane.number, FA1)
     assert balance == 1_000_000 + 2 * DEPOSITS
     await assert_sound(lane.dsn, lane.number)
-    rows = await database.fetch(
-        "select writer from batches where lane = $1 and writer in ('one', 'two') order by seq", lane.number
-    )
-    writers = [row["writer"] for row in rows]
-    # While both had work, nobody waited for more than a handful of the other's batches.
-    both = writers[: min(_last(writers, "one"), _last(writers, "two")) + 1]
-    assert min(both.count("one"), both.count("two")) >= len(both) * 0.2, both
-    assert _longest_run(both) <= 12, both
-
-
-def _last(writers: list[str], writer: str) -> int:
-    return len(writers) - 1 - writers[::-1].index(writer)
-
-
-def _longest_run(writers: list[str]) -> int:
-    longest = run = 0
-    previous = ""
-    for writer in writers:
-        run = run + 1 if writer == previous else 1
-        longest, previous = max(longest, run), writer
-    return longest
+    # Who is not run by the system for a while waits for nobody, so progress is not what stands in the lane, but how often
+    # a batch was tried in vain: until it waits for its turn, and once more if another batch was being saved by then.
+    assert 1 <= max(losses) <= LOSSES_BEFORE_TURN + 1, losses
 
 
 async def test_lanes_do_not_wait_for_one_another(lane: Lane, dsn: str, database: asyncpg.Connection) -> None:

@@ -283,13 +283,16 @@ def test_what_was_handed_over_to_a_killed_leader_is_repeated_by_its_key_or_unkno
 
 
 def test_a_leader_that_is_stopped_is_replaced_and_harmless_when_it_goes_on(sides: Sides) -> None:
+    """It is stopped while it waits for the lane's turn, gets it all the same, and keeps it from nobody for long."""
     clients = [sides.group.connected(sides.other) for _ in range(3)]
     quotes = [World.quoted(sides.quote(clients[0])) for _ in range(2)]
     pid = sides.leader_pid
-    os.kill(pid, signal.SIGSTOP)
     try:
         with ThreadPoolExecutor(2) as threads:
-            keyed = threads.submit(sides.confirm, clients[0], quotes[0])
+            with held_lane(sides.world) as lane:
+                keyed = threads.submit(sides.confirm, clients[0], quotes[0])
+                lane.wait_for_a_batch()
+                os.kill(pid, signal.SIGSTOP)
             keyless = threads.submit(sides.quote, clients[1])
             assert keyed.result().status_code == 201
             assert_refused(keyless.result(), 503, "SERVICE_UNAVAILABLE")

@@ -35,6 +35,8 @@ class Sample:
         match kind:
             case inspect.StructType(cls=cls, fields=fields):
                 return cls(**{field.name: self.of(field.type) for field in fields})
+            case inspect.NamedTupleType(cls=cls, fields=fields):
+                return cls(**{field.name: self.of(field.type) for field in fields})
             case inspect.UnionType(types=types):
                 return self.of(self.random.choice(types))
             case inspect.ListType(item_type=item):

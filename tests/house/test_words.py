@@ -71,6 +71,7 @@ ALLOWED = {
     "_open_lock": "a lock of the file system, not a hold",
     "FileClient": "a client of OAuth 2.0, by which a tenant calls",
     "clients": "as FileClient",
+    "USERS_MANAGE": "the name of a permission, by which people know it",
     "user": "of the operating system",
     "user_name": "of the operating system",
     "_database_user": "of the operating system",

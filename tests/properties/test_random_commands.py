@@ -51,7 +51,7 @@ from tests.support.oracle import Oracle, Ordered, Refused
 from tests.support.proxy import Cut, Proxy
 from tests.support.soundness import assert_sound
 
-SECONDS = 5
+SECONDS = 2
 BURSTS = 40
 MARK = "the writer of random commands"
 

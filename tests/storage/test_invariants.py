@@ -18,6 +18,7 @@ from tests.support.deposit_breaches import DEPOSIT_BREACHES
 from tests.support.desk import FA1, TREASURY_EUR, Lane
 from tests.support.payout_breaches import PAYOUT_BREACHES
 from tests.support.populated import populated
+from tests.support.resale_breaches import RESALE_BREACHES
 
 INVARIANTS = queries("invariants")
 
@@ -360,6 +361,7 @@ BREACHES = [
     *BANK_BREACHES,
     *DEPOSIT_BREACHES,
     *CHECKOUT_BREACHES,
+    *RESALE_BREACHES,
 ]
 
 

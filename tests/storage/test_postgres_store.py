@@ -214,6 +214,23 @@ async def test_a_turn_goes_with_its_connection(store: PostgresStore, lane: Lane,
     await database.fetchval("select pg_advisory_unlock($1, $2)", TURN_CLASS, lane.number)
 
 
+async def test_a_turn_whose_holder_is_stopped_goes_to_who_waits(store: PostgresStore, lane: Lane) -> None:
+    """A stopped process says nothing, and its connection stays; here nobody says anything in its place."""
+    stopped = PostgresStore(store.pool, silence_ms_max=100)
+    async with stopped.turn(lane.number):
+        async with store.turn(lane.number):  # else it is waited for until the statement times out
+            mine = next_batch(lane, await head_of(store, lane), (Fault(rail="mine"), None))
+            await store.save(mine)
+        # It goes on: on another connection, without the turn, on top of what was written.
+        await stopped.save(next_batch(lane, await head_of(stopped, lane), (Fault(rail="late"), None)))
+    async with stopped.turn(lane.number):
+        pass
+    connection = await stopped._connection(lane.number)
+    assert await connection.fetchval("show idle_session_timeout") == "0", "without a turn silence is no fault"
+    for one in (store, stopped):
+        await one.rest(lane.number)
+
+
 async def end_engines(database: asyncpg.Connection) -> None:
     await database.fetch(
         """select pg_terminate_backend(pid, 5000) from pg_stat_activity

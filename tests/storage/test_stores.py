@@ -27,6 +27,7 @@ from otcdesk.domain.brokerage import (
 from otcdesk.domain.checkouts import Checkout
 from otcdesk.domain.conversions import ConversionTerms
 from otcdesk.domain.deposits import Deposit
+from otcdesk.domain.jobs import Job
 from otcdesk.domain.keys import KeyRecord
 from otcdesk.domain.lanes import Fault, LaneClock
 from otcdesk.domain.ledger import Account, Entry, Hold, LedgerTransaction, Posting
@@ -36,6 +37,8 @@ from otcdesk.domain.parties import Party, Tenant
 from otcdesk.domain.payouts import Channel, PartyProfile, PaymentMethod, PayoutTerms
 from otcdesk.domain.pricing import Price, Spread
 from otcdesk.domain.registry import KIND_OF, KINDS, Kind
+from otcdesk.domain.resale_rules import ResaleDecision, ResaleRule
+from otcdesk.domain.resales import Currency, Instrument, Purchase, Resale, ResaleTerms
 from otcdesk.domain.rules import Rule, RuleExecution
 from otcdesk.engine import chain
 from otcdesk.engine.store import (
@@ -218,6 +221,19 @@ _CHECKED: dict[tuple[type[Noun], str], tuple[Any, Any]] = {
     (Checkout, "fee_bps"): (9_999, 0),
     (PayoutFile, "order_ids"): ((ONE, TWO), (TWO,)),
     (StatementLine, "direction"): ("debit", "credit"),
+    (ResaleTerms, "id"): (1, 1),
+    (ResaleTerms, "validity_seconds"): (2**31 - 1, 1),
+    (Currency, "state"): ("deployed", "draft"),
+    (Instrument, "state"): ("listed", "burnt"),
+    (Instrument, "salable_percent"): (Decimal(100), Decimal("0.000001")),
+    (Resale, "market"): ("otc", "secondary"),
+    (Resale, "quantity"): (10**38, 24),
+    (Purchase, "market"): ("otc", "secondary"),
+    (Job, "kind"): ("list", "follow"),
+    (Job, "market"): ("otc", "primary"),
+    (ResaleRule, "side"): ("both", "sells"),
+    (ResaleRule, "test"): ("unconditional", "absolute"),
+    (ResaleRule, "action"): ("accept", "reject"),
     (StatementLine, "state"): ("unmatched", "set aside"),
 }
 
@@ -225,9 +241,14 @@ _CHECKED: dict[tuple[type[Noun], str], tuple[Any, Any]] = {
 _FITTING: dict[type[Noun], Callable[[int], dict[str, Any]]] = {
     Deposit: lambda which: {"network": "n", "address": "a", "method": None} if which else {"method": "m"} | _NO_CHAIN,
     RuleExecution: lambda which: {"order_id": ONE, "code": None} if which else {"order_id": None, "code": "c"},
+    Job: lambda which: {"state": "failed", "waits_for": None, "error": "e"} if which else _UNDER_WAY,
+    Purchase: lambda which: {"market": "secondary", "listing_id": TWO} if which else _PRIMARY,
+    ResaleDecision: lambda which: {"rule_id": None, "action": None} if which else {"rule_id": ONE, "action": "reject"},
     StatementLine: lambda which: {"order_id": None, "file_id": None, "reason": None if which else "r"},
 }
 _NO_CHAIN: dict[str, Any] = {"network": None, "address": None}
+_UNDER_WAY: dict[str, Any] = {"state": "in_progress", "waits_for": "chain_job", "error": None}
+_PRIMARY: dict[str, Any] = {"market": "primary", "listing_id": None}
 
 
 def a_row(noun: type[Noun], which: Literal[0, 1] = 0, *, sparse: bool = False, **fields: Any) -> Noun:

@@ -10,7 +10,7 @@ import msgspec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from otcdesk.actions.record_deposit import RecordDeposit
-from otcdesk.domain import chain_payouts, checkouts, deposits
+from otcdesk.domain import chain_payouts, checkouts, deposits, resales
 from otcdesk.domain.assets import ListedAsset
 from otcdesk.domain.brokerage import ACCEPT, BROKERAGE, BY_ASSET, FAIL, FINISH, FirmQuote, Listing
 from otcdesk.domain.chain_payouts import ChainPayout
@@ -25,6 +25,7 @@ from otcdesk.domain.event_types import (
     PAYOUT_FAILED,
     PAYOUT_SETTLED,
     PAYOUT_SUBMITTED,
+    RESALE_ACTIVATED,
     WEBHOOK_TEST,
     BrokerageFacts,
     CheckoutFacts,
@@ -39,7 +40,7 @@ from otcdesk.domain.orders import BUY, Order
 from otcdesk.domain.payouts import PAYOUTS, Payment, PaymentMethod
 from otcdesk.webhooks.envelope import Captured, CheckingKey, Envelope, KeyKind, Sending, SignatureInvalid, SigningKey
 from otcdesk.webhooks.key_pairs import new_key, public_text
-from tests.support import brokerage, payouts
+from tests.support import brokerage, estate, payouts
 from tests.support import checkouts as hosted_checkouts
 from tests.support import deposits as places
 from tests.support.brokerage import brokerage_desk
@@ -214,6 +215,7 @@ def every_move() -> list[Occurrence]:
         PAYOUTS.product: payout_story()[:1],
         deposits.PRODUCT: [_bank_deposit(), _chain_deposit()],
         chain_payouts.PRODUCT: [_chain_payout()],
+        resales.PRODUCT: [_resale()],
         checkouts.PRODUCT: [_checkout(side) for side in checkouts.CHECKOUTS.machines],
     }
     return [
@@ -255,6 +257,10 @@ def _chain_payout() -> Occurrence:
     )
     facts = OutsideFacts(sending=sending, lane_kind="sandbox", scales=_scales(desk, "USDC"))
     return msgspec.structs.replace(of_order(order, CHAIN_PAYOUT_SETTLED), outside=facts, tenant_name="user-b1")
+
+
+def _resale() -> Occurrence:
+    return of_order(estate.listed(estate.estate_desk()), RESALE_ACTIVATED)
 
 
 def _checkout(side: str) -> Occurrence:

@@ -1,22 +1,48 @@
 """A process of its own with one engine, hammering one account together with others.
 
 Arguments: address, lane, writer, how many deposits, how many at once. Prints `ready`, starts at a line on its input,
-and prints how many deposits were carried out.
+and prints how many deposits were carried out, and how often at most the fence was lost before a batch was saved.
 """
 
 import asyncio
 import logging
 import sys
+from collections.abc import Sequence
 
 import structlog
 
 from otcdesk.actions.move_value import Booked, Deposit
+from otcdesk.engine.batch import Answer
+from otcdesk.engine.lane import LaneWriter
+from otcdesk.engine.queue import Ticket
+from otcdesk.engine.store import FenceLost
 from tests.support.clocks import SteeredClock
 from tests.support.desk import FA1, make_engine, submit
 
 
+class Losses:
+    """Counts how often in a row the batches of this process lose the fence, wherever they see it."""
+
+    def __init__(self) -> None:
+        self.most = in_a_row = 0
+        attempt = LaneWriter._attempt
+
+        async def counted(writer: LaneWriter, tickets: list[Ticket], *, read_keys: bool) -> Sequence[Answer]:
+            nonlocal in_a_row
+            try:
+                answers = await attempt(writer, tickets, read_keys=read_keys)
+            except FenceLost:
+                in_a_row += 1
+                self.most = max(self.most, in_a_row)
+                raise
+            in_a_row = 0
+            return answers
+
+        LaneWriter._attempt = counted  # type: ignore[method-assign]
+
+
 async def main(dsn: str, lane: int, writer: str, deposits: int, at_once: int) -> None:
-    done = 0
+    done, losses = 0, Losses()
     clock = SteeredClock(seed=hash(writer))
     async with make_engine(dsn, clock=clock, writer=writer, batch_commands_max=8) as engine:
 
@@ -32,7 +58,7 @@ async def main(dsn: str, lane: int, writer: str, deposits: int, at_once: int) ->
         sys.stdout.flush()
         await asyncio.to_thread(sys.stdin.readline)
         await asyncio.gather(*[client(number) for number in range(at_once)])
-    sys.stdout.write(f"{done}\n")
+    sys.stdout.write(f"{done} {losses.most}\n")
 
 
 if __name__ == "__main__":

@@ -103,7 +103,7 @@ def _table(kind: Kind, body: str) -> _Table:
     columns: list[Any] = []
     conditions: list[str] = []
     checks: list[Check] = []
-    for line in map(str.strip, body.splitlines()):
+    for line in map(str.strip, re.sub(r"\(\n\s+", "(", body).splitlines()):
         if line.rstrip(",") == f"primary key (lane, {', '.join(kind.key_fields)})":
             continue
         if (constraint := _CHECK.fullmatch(line)) is not None:

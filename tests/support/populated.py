@@ -44,6 +44,7 @@ from tests.support.payouts import refused as not_paid
 from tests.support.populated_bank_files import banked
 from tests.support.populated_checkouts import checked_out
 from tests.support.populated_deposits import deposited
+from tests.support.populated_resales import resold
 
 _CASH = {A: FA1, B: FB1}
 _WALLET = {A: WA1, B: WB1}
@@ -125,6 +126,7 @@ async def populated(dsn: str) -> Lane:
         await banked(story)
         await deposited(story)
         await checked_out(story, clock)
+        await resold(story, clock)
         await _steering(story, clock)
         await asyncio.gather(*[story.buy(owner_id) for owner_id in (A, B) * 4])
     return lane

@@ -42,11 +42,25 @@ _QUESTIONS = {
         from (
             select * from orders where lane = $1 and (
                 state in ('completed', 'finished') or (state = 'settled' and side in ('buy', 'sell'))
-            )
+            ) and product <> 'resale'
         ) as o
-        full join (select * from trades where lane = $1) as t on t.order_id = o.id
+        full join (
+            select t.* from trades t join orders o on o.lane = t.lane and o.id = t.order_id
+            where t.lane = $1 and o.product <> 'resale'
+        ) as t on t.order_id = o.id
         where o.id is null or t.order_id is null or o.source_units <> t.source_units
             or o.destination_units <> t.destination_units or o.rate <> t.executed_rate""",
+    "a completed purchase and its trade, which is told from the seller's side, do not match": """
+        select coalesce(o.id, t.order_id)
+        from (
+            select o.* from orders o join purchases p on p.lane = o.lane and p.order_id = o.id
+            where o.lane = $1 and o.state = 'completed'
+        ) as o
+        full join (
+            select t.* from trades t join purchases p on p.lane = t.lane and p.order_id = t.order_id where t.lane = $1
+        ) as t on t.order_id = o.id
+        where o.id is null or t.order_id is null or o.source_units <> t.destination_units
+            or o.destination_units <> t.source_units or o.rate <> t.executed_rate""",
     "an order's events are not one for each version after the first": """
         select o.id, o.version from orders o where o.lane = $1 and o.version - 1 <>
         (select count(*) from events e where e.lane = o.lane and e.order_id = o.id)""",

@@ -12,7 +12,7 @@ from otcdesk.actions.confirm_conversion import ConfirmConversion
 from otcdesk.actions.quote_conversion import OrderReply, QuoteBuy, QuoteSell
 from otcdesk.app import Program
 from otcdesk.domain.orders import Order
-from otcdesk.rails.protocols import RailUnavailable, RailUnknown, Receipt
+from otcdesk.rails.protocols import RailPending, RailUnavailable, RailUnknown, Receipt
 from otcdesk.workers.settlement import Settlement
 from tests.support.clocks import SteeredClock
 from tests.support.desk import FA1, WA1, A, Lane, new_lane, submit
@@ -112,6 +112,20 @@ async def test_unreachable_after_an_unknown_answer_proves_nothing(lane: Lane, tm
             assert after.state == expected
             lane.clock.advance(seconds=2)
         assert len({transfer.reference for transfer in rail.asked}) == 1
+
+
+async def test_what_is_sent_and_not_confirmed_is_asked_for_again_without_a_warning(
+    lane: Lane, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with opened(lane, tmp_path) as program:
+        rail = script(program, RailPending("0x12"), RailPending("0x12"), DONE)
+        order = await approved(program, lane)
+        assert isinstance(lane.clock, SteeredClock)
+        for expected in ("paying", "paying", "completed"):
+            assert (await program.settlement.outcome(lane.number, order, 5_000)).state == expected
+            lane.clock.advance(seconds=2)
+        assert len({transfer.reference for transfer in rail.asked}) == 1
+    assert "rail_" not in capsys.readouterr().out
 
 
 async def test_a_rail_that_hangs_is_unknown(lane: Lane, tmp_path: Path) -> None:

@@ -10,10 +10,8 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
-import structlog
 from msgspec import Meta
 
-from otcdesk.actions.report_token_reuse import ReportTokenReuse
 from otcdesk.api.auth import bearer_of
 from otcdesk.api.believed import Believed
 from otcdesk.api.dialect import Call
@@ -21,13 +19,12 @@ from otcdesk.api.http import Answer, Request
 from otcdesk.api.limits import RateLimit
 from otcdesk.api.maintenance import Maintenance
 from otcdesk.api.offers.listings import Listings
+from otcdesk.api.token_reuse import client_caller, report_reuse
 from otcdesk.api.wire import canonical_uuid
-from otcdesk.credentials import CLIENT, Credential, Credentials
+from otcdesk.credentials import OFFERS_SCOPE, Credential, Credentials
 from otcdesk.desk import Caller
 from otcdesk.errors import Code, Refusal
 from otcdesk.tokens import ACCESS_SECONDS, Reused, TokenPair, Tokens
-
-log = structlog.get_logger()
 
 CLIENT_CREDENTIALS = "client_credentials"
 REFRESH_TOKEN = "refresh_token"  # noqa: S105  (the name of a grant)
@@ -75,13 +72,13 @@ class Clients:
         return caller
 
     async def _caller_of(self, client_id: UUID) -> Caller | None:
-        client = await self._credentials.client(client_id)
-        return None if client is None else caller_of(client)
+        client = await self._credentials.client(client_id, OFFERS_SCOPE)
+        return None if client is None else client_caller(client)
 
     async def named(self, client_id: str) -> Credential | None:
         """Return the client of this id as it is now."""
         try:
-            return await self._credentials.client(canonical_uuid(client_id))
+            return await self._credentials.client(canonical_uuid(client_id), OFFERS_SCOPE)
         except ValueError:
             return None
 
@@ -105,18 +102,6 @@ class OffersServices(msgspec.Struct, frozen=True, kw_only=True):
     listings: Listings
     limit: RateLimit
     maintenance: Maintenance
-
-
-def caller_of(client: Credential) -> Caller:
-    """Return who a client is as a caller."""
-    return Caller(
-        lane=client.lane,
-        owner_id=client.owner_id,
-        name=f"{CLIENT}:{client.name}",
-        kind=CLIENT,
-        scopes=frozenset(client.scopes),
-        client_id=client.id,
-    )
 
 
 async def issue_tokens(call: Call) -> Answer:
@@ -145,7 +130,7 @@ async def _by_refresh_token(call: Call, client: Credential | None) -> TokenPair:
         proved = await _with_refresh_token(call, client)
         pair: TokenPair = await call.services.tokens.rotate(proved, call.body.refresh_token)
     except Reused as reused:
-        await _report(call, reused)
+        await report_reuse(call.desk, call.services.tokens, reused, call.request.id)
         raise Refusal(Code.REFRESH_TOKEN_DEAD) from None
     return pair
 
@@ -154,21 +139,6 @@ _GRANTS = {CLIENT_CREDENTIALS: _by_secret, REFRESH_TOKEN: _by_refresh_token}
 
 #: What a request needs beside its grant and its client.
 _NEEDED = {CLIENT_CREDENTIALS: ("client_secret",), REFRESH_TOKEN: ("refresh_token",)}
-
-
-async def _report(call: Call, reused: Reused) -> None:
-    """Tell the audit chain that a token was used again, once for each token; what it did not take is told next time."""
-    tokens, client = call.services.tokens, reused.client
-    if not await tokens.claim_report(reused):
-        return
-    log.warning("refresh_token_reused", client_id=str(client.id), issued_at=reused.issued_at.isoformat())
-    report = ReportTokenReuse(credential_id=client.id, issued_at=reused.issued_at)
-    try:
-        await call.desk.submit(caller_of(client), report, request_id=call.request.id)
-    except Refusal as refusal:
-        if refusal.code is not Code.REFRESH_TOKEN_DEAD:  # which is how it is taken
-            await tokens.give_back_report(reused)
-            raise
 
 
 def _check_given(body: TokenRequest | RevokeRequest, *fields: str) -> None:
@@ -221,7 +191,7 @@ def _count_for_address(services: OffersServices, request: Request) -> None:
 
 def _prove(call: Call, client: Credential) -> None:
     """Note that a request is its client's, and count it; refuses RATE_LIMITED."""
-    call.caller = caller_of(client)
+    call.caller = client_caller(client)
     call.services.limit.count(client.lane, client.id.bytes)
 
 

@@ -23,6 +23,7 @@ from otcdesk.api.operator import (
     deposit_routes,
     order_shapes,
     payout_routes,
+    resale_routes,
     shapes,
     webhook_routes,
 )
@@ -323,6 +324,7 @@ ROUTES = (
     *deposit_routes.ROUTES,
     *bank_routes.ROUTES,
     *payout_routes.ROUTES,
+    *resale_routes.ROUTES,
     *webhook_routes.ROUTES,
 )
 

@@ -239,6 +239,7 @@ def world_answer(world_id: str, loaded: LoadedWorld, urls: dict[str, str]) -> di
         "tenants": loaded.tenants,
         "accounts": loaded.accounts,
         "users": loaded.parties,
+        "supervisors": loaded.supervisors,
         "webhooks": [
             {
                 "id": str(webhook.id),

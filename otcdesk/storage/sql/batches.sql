@@ -56,10 +56,11 @@ where t.ctid = found.found_at
 returning 1
 
 -- name: take_turn
-select pg_advisory_lock({turn_class}, $1)
+-- The lane's turn. Who has it and is silent for $2 milliseconds has been stopped, and loses it with the connection.
+select pg_advisory_lock({turn_class}, $1), set_config('idle_session_timeout', $2, false)
 
 -- name: give_turn
-select pg_advisory_unlock({turn_class}, $1)
+select pg_advisory_unlock({turn_class}, $1), set_config('idle_session_timeout', '0', false)
 
 -- name: lead
 -- Lead the desk, unless somebody does, and be known by a number.

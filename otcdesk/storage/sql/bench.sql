@@ -73,3 +73,7 @@ join sample as s on s.place = f.number % s.places
 -- name: tidy
 -- Know of what was put here and do what it leaves to do, as PostgreSQL would some time later by itself.
 vacuum (analyze) deliveries
+
+-- name: jobs_over
+-- Whether no job waits for its worker.
+select not exists (select from jobs where waits_for is not null)

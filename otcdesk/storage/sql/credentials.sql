@@ -7,8 +7,8 @@ where c.secret_hash = $1 and l.closed_at is null
 -- name: create
 insert into credentials
     (id, lane, kind, owner_id, name, secret_hash, shown_prefix, scopes, source_ips, created_at, expires_at,
-        public_key)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+        public_key, supervisor_id)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 
 -- name: of_lane
 -- The credentials of a lane, newest first; never their secrets.
@@ -26,10 +26,10 @@ where lane = $1 and (id::text = $2 or shown_prefix = $2) and revoked_at is null
 returning id
 
 -- name: client
--- The client of this id, unless it was revoked or its lane is closed.
+-- The client of this id and scope, unless it was revoked or its lane is closed.
 select row_to_json(c) from credentials as c
 join lanes as l on l.lane = c.lane
-where c.id = $1 and c.kind = 'client' and c.revoked_at is null and l.closed_at is null
+where c.id = $1 and c.kind = 'client' and $2 = any (c.scopes) and c.revoked_at is null and l.closed_at is null
 
 -- name: request_key
 -- The request key with this secret, and the kind of its lane.

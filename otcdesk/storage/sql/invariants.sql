@@ -77,7 +77,7 @@ select o.lane, 'orders' as what, o.id::text as key, 'is ' || o.state || ', but h
 from holds as h
 join orders as o on o.lane = h.lane and o.id = h.order_id
 where h.state = 'open' and ($1::integer is null or h.lane = $1)
-    and o.state in ('completed', 'cancelled', 'rejected', 'failed', 'expired', 'finished', 'settled', 'refunded')
+    and o.state in ('completed', 'cancelled', 'rejected', 'failed', 'expired', 'finished', 'settled', 'refunded', 'declined')
 
 -- name: waiting_order_has_open_holds
 -- An order waits for a rail in exactly the states that say so, under a reference, with the open holds of that state.
@@ -108,15 +108,15 @@ left join orders as o on o.lane = h.lane and o.id = h.order_id and h.id in (o.pa
 where h.state = 'open' and ($1::integer is null or h.lane = $1) and o.id is null
 
 -- name: completed_order_has_its_trade
--- An order that was completed left a trade.
+-- An order that was completed left a trade; what was listed for resale has its own rule.
 select o.lane, 'orders' as what, o.id::text as key, 'is ' || o.state || ' but left no trade' as detail
 from orders as o
 left join trades as t on t.lane = o.lane and t.order_id = o.id
-where ($1::integer is null or o.lane = $1) and t.order_id is null
+where ($1::integer is null or o.lane = $1) and t.order_id is null and o.product <> 'resale'
     and (o.state in ('completed', 'finished') or (o.state = 'settled' and o.side in ('buy', 'sell')))
 
 -- name: trade_agrees_with_its_order
--- A trade belongs to a completed order and says what that order says.
+-- A trade belongs to a completed order and says what that order says; those of resale have their own rule.
 select t.lane, 'trades' as what, t.order_id::text as key,
     case
         when o.id is null then 'there is no such order'
@@ -127,7 +127,7 @@ select t.lane, 'trades' as what, t.order_id::text as key,
     end as detail
 from trades as t
 left join orders as o on o.lane = t.lane and o.id = t.order_id
-where ($1::integer is null or t.lane = $1)
+where ($1::integer is null or t.lane = $1) and o.product is distinct from 'resale'
     and (
         o.id is null
         or o.state not in ('completed', 'finished', 'settled')

@@ -174,6 +174,93 @@ join prepared_payouts as r on r.lane = p.lane and r.id = p.prepared_id
 join assets as a on a.lane = p.lane and a.code = p.fiat
 where o.lane = $1 and o.id = $2 and o.product = 'payout' and o.side = 'sell'
 
+-- name: claim_jobs
+-- Claim jobs of the chain, as `claim_wave` claims what waits for a venue, and say what each is about.
+with waiting as materialized (
+    select j.lane, j.id, j.reference as item, j.kind, j.state, j.asset, j.units, j.source_account_id,
+        j.destination_account_id
+    from jobs as j
+    join lanes as l on l.lane = j.lane and l.closed_at is null
+    left join leases as s on s.lane = j.lane and s.item = j.reference
+    where j.waits_for = $1 and ($7::integer is null or j.lane = $7)
+        and (s.held_until is null or s.held_until < $3 or ($6 and s.holder = ''))
+    order by s.held_until nulls first, j.updated_at
+    limit $5
+),
+claimed as (
+    insert into leases as l (lane, item, holder, held_until, attempts)
+    select w.lane, w.item, $2, $4, 1
+    from (select set_config('synchronous_commit', 'off', true)) as hurried, waiting as w
+    order by w.lane, w.item
+    on conflict (lane, item) do update
+    set holder = excluded.holder, held_until = excluded.held_until, attempts = l.attempts + 1
+    where l.held_until < $3 or ($6 and l.holder = '')
+    returning l.lane, l.item
+)
+select json_build_object(
+    'claimed', coalesce((select json_agg(json_build_array(c.lane, c.item)) from claimed as c), '[]'),
+    'waiting', coalesce((
+        select json_agg(json_build_object(
+            'lane', w.lane,
+            'job_id', w.id,
+            'reference', w.item,
+            'kind', w.kind,
+            'state', w.state,
+            'source', row_to_json(a),
+            'destination', row_to_json(d),
+            'asset', json_build_object('code', s.code, 'scale', s.scale),
+            'units', w.units
+        ))
+        from waiting as w
+        join accounts as a on a.lane = w.lane and a.id = w.source_account_id
+        join accounts as d on d.lane = w.lane and d.id = w.destination_account_id
+        join assets as s on s.lane = w.lane and s.code = w.asset
+    ), '[]')
+)
+
+-- name: job
+-- What one job is about, as `claim_jobs` says it, whether it waits or not and whoever works on it.
+select json_build_object(
+    'lane', j.lane,
+    'job_id', j.id,
+    'reference', j.reference,
+    'kind', j.kind,
+    'state', j.state,
+    'source', row_to_json(a),
+    'destination', row_to_json(d),
+    'asset', json_build_object('code', s.code, 'scale', s.scale),
+    'units', j.units
+)
+from jobs as j
+join accounts as a on a.lane = j.lane and a.id = j.source_account_id
+join accounts as d on d.lane = j.lane and d.id = j.destination_account_id
+join assets as s on s.lane = j.lane and s.code = j.asset
+where j.lane = $1 and j.id = $2
+
+-- name: claim_resting
+-- Claim a work item unless somebody works on it, also one that rests; returns how often it has been claimed.
+insert into leases as l (lane, item, holder, held_until, attempts)
+values ($1, $2, $3, $5, 1)
+on conflict (lane, item) do update
+set holder = excluded.holder, held_until = excluded.held_until, attempts = l.attempts + 1
+where l.held_until < $4 or l.holder = ''
+returning attempts
+
+-- name: end_rest
+-- Let an item rest no longer, if it does.
+delete from leases where lane = $1 and item = $2 and holder = ''
+
+-- name: jobs_under_way
+-- How many jobs of open lanes wait for rail $1, and for how many milliseconds by its lane's clock the one that was asked
+-- for first; $2 is the machine's time.
+select count(*) as number, coalesce(floor(extract(epoch from max(
+    coalesce(c.frozen_at, $2::timestamptz + make_interval(secs => coalesce(c.offset_ms, 0) / 1000.0)) - j.created_at
+)) * 1000), 0)::bigint as longest_ms
+from jobs as j
+join lanes as l on l.lane = j.lane and l.closed_at is null
+left join lane_clocks as c on c.lane = j.lane
+where j.waits_for = $1
+
 -- name: give_back_wave
 -- End claims whose outcomes are recorded.
 delete from leases as l
@@ -194,6 +281,8 @@ with dropped as (
     delete from leases as l
     where l.held_until < $1 and not exists (
         select from orders as o where o.lane = l.lane and o.waits_for is not null and o.rail_reference = l.item
+    ) and not exists (
+        select from jobs as j where j.lane = l.lane and j.waits_for is not null and j.reference = l.item
     )
     returning 1
 )

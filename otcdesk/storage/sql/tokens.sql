@@ -25,6 +25,9 @@ returning hash
 -- What is known of a client's token.
 select row_to_json(t) from refresh_tokens as t where t.hash = $1 and t.credential_id = $2
 
+-- name: client_of
+select credential_id from refresh_tokens where hash = $1
+
 -- name: claim_report
 -- Note that the second use of a token is reported, nothing if it has been.
 update refresh_tokens set reported_at = $3
