@@ -219,7 +219,9 @@ async def open_desk(
             )
         )
         sender = await closing.enter_async_context(_sender(settings))
-        chain = await closing.enter_async_context(open_chains(settings.chains_file, reads, clock))
+        chain = await closing.enter_async_context(
+            open_chains(settings.chains_file, reads, clock, rail_timeout_ms=settings.rail_timeout_ms)
+        )
         program = await _wired(
             settings, dsn, clock, place, pool, reads, edge_reads, webhook_reads, venue_reads, sender, chain
         )

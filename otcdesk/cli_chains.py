@@ -10,6 +10,7 @@ from otcdesk.commandline import MAIN_LANE, Home, LaneName, lane_number, on_desk,
 from otcdesk.domain.assets import ListedAsset
 from otcdesk.domain.ledger import Account
 from otcdesk.money import print_units
+from otcdesk.rails.chains import Chains
 from otcdesk.rails.protocols import RailUnavailable, RailUnknown
 
 if TYPE_CHECKING:
@@ -37,7 +38,9 @@ def wallets(lane: LaneName = MAIN_LANE, home: Home = None) -> None:
         number = await lane_number(program, lane)
         reads = program.desk.reads
         scales = {one.code: one.scale for one in await reads.rows("lanes", "assets", ListedAsset, number)}
-        names = [*networks.networks]
+        chain = program.desk.chain
+        assert isinstance(chain, Chains), "there is a file"
+        names = [name for name in networks.networks if await chain.serves(number, name)]
         typer.echo("network  address  key  asset  on chain  in the books  label")
         for account in await reads.rows("chain_sends", "wallets", Account, number, names, _WALLETS_MAX):
             address = _address(keys, number, account)

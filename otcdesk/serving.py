@@ -19,6 +19,7 @@ from otcdesk.actions.publish_price import PublishPrice
 from otcdesk.api.connection import Connection, ConnectionLimits
 from otcdesk.api.proxies import TrustedProxies
 from otcdesk.app import Program, price_feed_settings, web_app
+from otcdesk.rails.chains import Chains
 from otcdesk.rails.price_settings import price_source_from
 from otcdesk.workers.checkouts import settle_paid_checkouts
 from otcdesk.workers.deadlines import record_what_is_due
@@ -193,6 +194,8 @@ def _chain_loops(program: Program) -> list[Loop]:
     async def count() -> bool:
         number, longest_ms = 0, 0
         if desk.leadership.leads:
+            if isinstance(desk.chain, Chains):
+                await desk.chain.tend()
             ((number, longest_ms),) = await desk.reads.records("chain_sends", "under_way", desk.clock.now())
         program.metrics.chain_sends_unconfirmed(number, longest_ms)
         return False

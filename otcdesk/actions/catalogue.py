@@ -108,6 +108,7 @@ from otcdesk.actions.register_party import (
 )
 from otcdesk.actions.report_token_reuse import ReportTokenReuse, report_token_reuse
 from otcdesk.actions.requote_conversion import RequoteConversion, requote_conversion
+from otcdesk.actions.resale_checks import permits_for_branch, permits_for_party
 from otcdesk.actions.resolve_statement_line import LineResolved, ResolveLine, resolve_line
 from otcdesk.actions.retry_job import JobRetried, RetryJob, retry_job
 from otcdesk.actions.review_payout import (
@@ -120,7 +121,7 @@ from otcdesk.actions.review_payout import (
     release_payout,
 )
 from otcdesk.actions.sell_payout import PayoutSold, SellPayout, sell_payout, sold_before
-from otcdesk.actions.send_funds import FundsSent, SendFunds, send_funds
+from otcdesk.actions.send_funds import FundsSent, SendFunds, permits_sending, send_funds
 from otcdesk.actions.set_fees import SetBranchFees, SetDeskFees, TermsReply, set_branch_fees, set_desk_fees
 from otcdesk.actions.settle_checkout import CheckoutsSettled, SettleCheckouts, settle_checkouts
 from otcdesk.actions.settle_payout import SettlePayout, settle_payout
@@ -180,6 +181,9 @@ _JOB = Policy(scope="resale", compares_body=True, in_flight=InFlight.WAIT)
 
 #: As a job's, in a space of its own: what such a key leads to is an order.
 _BID = Policy(scope="resale_bid", compares_body=True, in_flight=InFlight.WAIT)
+
+#: The same for what the admins of branches make and send, in a space of its own: no such key leads to a job or an order.
+_ADMIN = Policy(scope="resale_admin", compares_body=True, in_flight=InFlight.WAIT, audits_refusals=True)
 
 _ROWS = (
     (QuoteBuy, quote_buy, OrderReply, _TENANT),
@@ -249,15 +253,15 @@ _ROWS = (
     (WithdrawBid, withdraw_bid, BidReply, _TENANT),
     (BurnHolding, burn_holding, JobStarted, _JOB),
     (SwitchNegotiation, switch_negotiation, BranchReply, _OPERATOR),
-    (RegisterHolder, register_holder, HolderReply, _TENANT),
-    (MakeResaleRule, make_resale_rule, ResaleRuleKept, _OPERATOR),
+    (RegisterHolder, register_holder, HolderReply, _ADMIN),
+    (MakeResaleRule, make_resale_rule, ResaleRuleKept, _ADMIN),
     (ChangeResaleRule, change_resale_rule, ResaleRuleKept, _OPERATOR),
     (EndResaleRule, end_resale_rule, ResaleRuleKept, _OPERATOR),
     (SwitchInstrument, switch_instrument, InstrumentReply, _OPERATOR),
-    (IssueInstrument, issue_instrument, InstrumentReply, _OPERATOR),
-    (MakeCurrency, make_currency, CurrencyReply, _OPERATOR),
+    (IssueInstrument, issue_instrument, InstrumentReply, _ADMIN),
+    (MakeCurrency, make_currency, CurrencyReply, _ADMIN),
     (ChangeCurrency, change_currency, CurrencyReply, _OPERATOR),
-    (SendFunds, send_funds, FundsSent, _OPERATOR),
+    (SendFunds, send_funds, FundsSent, _ADMIN),
     (SetBranchFees, set_branch_fees, BranchReply, _OPERATOR),
     (SetDeskFees, set_desk_fees, TermsReply, _OPERATOR),
     (RecordCurrencyDeployment, record_currency_deployment, DeploymentReply, _OPERATOR),
@@ -273,8 +277,24 @@ _CURRENT: dict[type[Command], Any] = {
     FilePayouts: filed_before,
 }
 
+#: Who may be told what a key was answered with, where a command says what its caller may do and where.
+_PERMITS: dict[type[Command], Any] = {
+    **dict.fromkeys(
+        (ListResale, WithdrawResale, BuyUnsold, BuyResale, PlaceBid, AcceptBid, BurnHolding), permits_for_party
+    ),
+    **dict.fromkeys((RegisterHolder, MakeResaleRule, IssueInstrument, MakeCurrency), permits_for_branch),
+    SendFunds: permits_sending,
+}
+
 
 CATALOGUE: Catalogue = {
-    command: Verb(name=action.__name__, action=action, reply=reply, policy=policy, current=_CURRENT.get(command))
+    command: Verb(
+        name=action.__name__,
+        action=action,
+        reply=reply,
+        policy=policy,
+        current=_CURRENT.get(command),
+        permits=_PERMITS.get(command),
+    )
     for command, action, reply, policy in _ROWS
 }

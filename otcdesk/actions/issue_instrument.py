@@ -7,6 +7,8 @@ It begins as a draft that nobody can list or buy: only whoever has put it on a c
 from decimal import Decimal
 from uuid import UUID
 
+from msgspec.structs import replace
+
 from otcdesk.actions.booking import Move, own_account, post
 from otcdesk.actions.move_value import counter_account
 from otcdesk.actions.order_checks import amount_of
@@ -17,6 +19,7 @@ from otcdesk.domain.commands import Books, Command, Moment
 from otcdesk.domain.compact_ids import compact_id
 from otcdesk.domain.ledger import EQUITY, Account, desk_account_id
 from otcdesk.domain.resales import (
+    ANYBODY,
     DRAFT,
     ESCROW,
     FUNDS,
@@ -49,6 +52,11 @@ class IssueInstrument(Command, frozen=True, kw_only=True):
     max_supply_units: int
     details: str
     mandate: Mandate
+
+    @property
+    def compared(self) -> "IssueInstrument":
+        """Return what its key stands for: who asks for it is not part of it."""
+        return replace(self, mandate=ANYBODY)
 
 
 def issue_instrument(command: IssueInstrument, books: Books, moment: Moment) -> InstrumentReply:

@@ -3,11 +3,13 @@
 from typing import Final
 from uuid import UUID
 
+from msgspec.structs import replace
+
 from otcdesk.actions.resale_checks import branch_of, check_mandate, found_branch
 from otcdesk.domain.assets import ListedAsset
 from otcdesk.domain.commands import Books, Command, Moment, Reply
 from otcdesk.domain.compact_ids import compact_id
-from otcdesk.domain.resales import DRAFT, Currency, Mandate
+from otcdesk.domain.resales import ANYBODY, DRAFT, Currency, Mandate
 from otcdesk.errors import Code, Refusal
 
 #: Every currency that is made here has so many decimals (deals contract, 3.14).
@@ -25,6 +27,11 @@ class MakeCurrency(Command, frozen=True, kw_only=True):
     fiat: str | None
     logo: str | None
     mandate: Mandate
+
+    @property
+    def compared(self) -> "MakeCurrency":
+        """Return what its key stands for: who asks for it is not part of it."""
+        return replace(self, mandate=ANYBODY)
 
 
 class ChangeCurrency(Command, frozen=True, kw_only=True):

@@ -11,12 +11,13 @@ from uuid import UUID
 
 import msgspec
 from msgspec import UNSET, UnsetType
+from msgspec.structs import replace
 
 from otcdesk.actions.resale_checks import branch_of, check_mandate, found_branch
 from otcdesk.domain.commands import Books, Command, Moment, Reply
 from otcdesk.domain.compact_ids import compact_id
 from otcdesk.domain.resale_rules import ACCEPT, RULES_MAX, BranchRules, ResaleRule
-from otcdesk.domain.resales import Branch, Instrument, Mandate
+from otcdesk.domain.resales import ANYBODY, Branch, Instrument, Mandate
 from otcdesk.errors import Code, Refusal
 
 _WHOLE = Decimal(100)
@@ -55,6 +56,11 @@ class MakeResaleRule(Command, frozen=True, kw_only=True):
     fields: RuleFields
     created_by: str
     mandate: Mandate
+
+    @property
+    def compared(self) -> "MakeResaleRule":
+        """Return what its key stands for: who asks for it is not part of it."""
+        return replace(self, created_by="", mandate=ANYBODY)
 
 
 class ChangeResaleRule(Command, frozen=True, kw_only=True):

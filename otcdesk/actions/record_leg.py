@@ -1,7 +1,8 @@
 """Take the outcome of a transfer that an approved conversion waited for, and book it.
 
 A buy has one leg: the desk pays tokens. A sell has two: the tokens are collected, then the cash is paid; if the cash
-cannot be paid the tokens go back. Until then the collected tokens stay reserved, so that they can always go back.
+cannot be paid the tokens go back. Until then the collected tokens stay reserved, so that they can always go back. A
+rail that refuses to give them back has spoken for ever of that reference: the order takes the next one.
 """
 
 from typing import Literal
@@ -16,6 +17,7 @@ from otcdesk.domain.conversions import (
     LEG_REFUSED,
     MACHINES,
     PAYING,
+    RETURN_REFUSED,
     RETURNING,
     event_of,
     moved,
@@ -40,6 +42,12 @@ class LegRecorded(Reply, frozen=True, kw_only=True):
     applied: bool
 
 
+def _event(order: Order, command: RecordLeg) -> str:
+    if command.outcome == "done":
+        return LEG_DONE
+    return RETURN_REFUSED if order.state == RETURNING else LEG_REFUSED
+
+
 class _Sides:
     """The four accounts of an order: the tenant's two and the desk's two."""
 
@@ -56,14 +64,14 @@ class _Sides:
 def record_leg(command: RecordLeg, books: Books, moment: Moment) -> LegRecorded:
     """Book a leg's outcome once, however often it is told; refuses ORDER_NOT_FOUND."""
     order = found_conversion(books, command.order_id, None)
-    event = LEG_DONE if command.outcome == "done" else LEG_REFUSED
+    event = _event(order, command)
     expected = order.waits_for is not None and order.rail_reference == command.reference
     if not expected or not MACHINES[order.side].allows(order.state, event):
         return LegRecorded(order=order, applied=False)
     sides = _Sides(books, order)
     books.want(*[(Hold, hold_id) for hold_id in (order.pay_hold_id, order.collect_hold_id) if hold_id])
     after = _BOOKINGS[order.side == BUY, order.state, event](books, moment, order, sides)
-    if event == LEG_REFUSED:
+    if event == LEG_REFUSED:  # a sell that fails keeps why it could not be paid
         after = after.with_(reason=command.detail)
     books.put(after)
     books.add(event_of(after, event, moment.caller, command.detail))
@@ -129,6 +137,10 @@ def _returned(books: Books, moment: Moment, order: Order, sides: _Sides) -> Orde
     return moved(order, LEG_DONE, moment.now, collect_hold_id=None, rail_reference=None)
 
 
+def _return_refused(_books: Books, moment: Moment, order: Order, _: _Sides) -> Order:
+    return moved(order, RETURN_REFUSED, moment.now, rail_reference=_next_reference(order))
+
+
 #: What an order forgets when its approval came to nothing.
 _UNAPPROVED: dict[str, object] = dict.fromkeys(
     (
@@ -150,6 +162,7 @@ _BOOKINGS = {
     (False, PAYING, LEG_DONE): _paid,
     (False, PAYING, LEG_REFUSED): _pay_refused,
     (False, RETURNING, LEG_DONE): _returned,
+    (False, RETURNING, RETURN_REFUSED): _return_refused,
 }
 
 

@@ -2,12 +2,14 @@
 
 from uuid import UUID
 
+from msgspec.structs import replace
+
 from otcdesk.actions.resale_checks import check_mandate, found_branch
 from otcdesk.domain.commands import Books, Command, Moment, Reply
 from otcdesk.domain.compact_ids import compact_id
 from otcdesk.domain.parties import UNVERIFIED, Party, PartyName
 from otcdesk.domain.payouts import PartyProfile
-from otcdesk.domain.resales import Holder, Mandate
+from otcdesk.domain.resales import ANYBODY, Holder, Mandate
 from otcdesk.errors import Code, Refusal
 
 
@@ -18,6 +20,11 @@ class RegisterHolder(Command, frozen=True, kw_only=True):
     identity_number: str
     details: str
     mandate: Mandate
+
+    @property
+    def compared(self) -> "RegisterHolder":
+        """Return what its key stands for: who asks for it is not part of it."""
+        return replace(self, mandate=ANYBODY)
 
 
 class HolderReply(Reply, frozen=True, kw_only=True):

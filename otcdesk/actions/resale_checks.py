@@ -4,7 +4,7 @@ Nothing here writes. The order in which a verb refuses is the verb's own.
 """
 
 from decimal import Decimal
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 from uuid import UUID
 
 from otcdesk.actions.order_checks import amount_of
@@ -96,6 +96,45 @@ def check_mandate(mandate: Mandate, branch: Branch) -> None:
     """Refuse NOT_PERMITTED for what the caller may not do, or not there (deals contract, 2.3)."""
     if not mandate.permitted or not reaches(mandate.path, branch.path):
         raise Refusal(Code.NOT_PERMITTED)
+
+
+class OfParty(Protocol):
+    """A command about a party that holds instruments."""
+
+    @property
+    def party_id(self) -> UUID:
+        """Return the party's id."""
+        ...
+
+    @property
+    def mandate(self) -> Mandate:
+        """Return what the caller may do, and where."""
+        ...
+
+
+class OfBranch(Protocol):
+    """A command about a branch."""
+
+    @property
+    def branch_id(self) -> UUID:
+        """Return the branch's id."""
+        ...
+
+    @property
+    def mandate(self) -> Mandate:
+        """Return what the caller may do, and where."""
+        ...
+
+
+def permits_for_party(command: OfParty, books: Books, moment: Moment) -> None:
+    """Refuse whoever may not act for the command's party: PARTY_NOT_FOUND, NOT_PERMITTED."""
+    _, home = found_party(books, moment, command.party_id)
+    check_mandate(command.mandate, home)
+
+
+def permits_for_branch(command: OfBranch, books: Books, moment: Moment) -> None:
+    """Refuse whoever may not act for the command's branch: BRANCH_NOT_FOUND, NOT_PERMITTED."""
+    check_mandate(command.mandate, found_branch(books, moment, command.branch_id))
 
 
 def check_party(books: Books, party: Party) -> None:

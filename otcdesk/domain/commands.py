@@ -113,6 +113,9 @@ class Verb(msgspec.Struct, frozen=True, kw_only=True):
 
     `current` answers a key that was used before, where the policy says so: from the command, the first answer, and the
     books as they are now. It refuses like an action and writes nothing.
+
+    `permits` refuses whoever may not ask for the command, before a key that was used is answered with anything: its
+    answer was another's, who perhaps might. None: all of an owner's callers may know what was answered to one of them.
     """
 
     name: str
@@ -120,6 +123,7 @@ class Verb(msgspec.Struct, frozen=True, kw_only=True):
     reply: type[Reply]
     policy: Policy = Policy()
     current: Callable[[Any, Any, Books, Moment], Reply] | None = None
+    permits: Callable[[Any, Books, Moment], None] | None = None
 
 
 Catalogue = Mapping[type[Command], Verb]

@@ -45,6 +45,7 @@ APPROVE = "approve"
 REJECT = "reject"
 LEG_DONE = "leg_done"
 LEG_REFUSED = "leg_refused"
+RETURN_REFUSED = "return_refused"
 
 _BEFORE_CONFIRM = {
     (QUOTED, CANCEL): CANCELLED,
@@ -86,6 +87,7 @@ CONVERSION_SELL = Machine(
         (PAYING, LEG_DONE): COMPLETED,
         (PAYING, LEG_REFUSED): RETURNING,  # the source was taken and must go back
         (RETURNING, LEG_DONE): FAILED,
+        (RETURNING, RETURN_REFUSED): RETURNING,  # it must go back, so it is asked for again by another reference
     },
 )
 

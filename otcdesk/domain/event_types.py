@@ -73,6 +73,9 @@ REJECTED = _of_order("conversion.rejected", "The operator rejected the order.")
 COLLECTED = _of_order("conversion.collected", "The customer's tokens were collected; its cash is being paid.")
 RAIL_REFUSED = _of_order("conversion.transfer_refused", "A transfer was refused and nothing moved.")
 RETURNING = _of_order("conversion.returning", "The cash could not be paid; the tokens go back.")
+RETURN_REFUSED = _of_desk(
+    "conversion.return_refused", "The tokens could not go back to the customer; the chain is asked again, by and by."
+)
 COMPLETED = _of_order("conversion.completed", "Both sides have what they traded.")
 FAILED = _of_order("conversion.failed", "The tokens are back with the customer.")
 
@@ -153,6 +156,7 @@ _CONVERSION_MOVES: dict[tuple[str, str], EventType] = {
     (c.LEG_DONE, c.FAILED): FAILED,
     (c.LEG_REFUSED, c.PENDING_APPROVAL): RAIL_REFUSED,
     (c.LEG_REFUSED, c.RETURNING): RETURNING,
+    (c.RETURN_REFUSED, c.RETURNING): RETURN_REFUSED,
 }
 
 _BROKERAGE_MOVES: dict[tuple[str, str], EventType] = {

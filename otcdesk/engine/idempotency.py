@@ -29,8 +29,10 @@ def record_key(ticket: Ticket) -> tuple[type[KeyRecord], Any]:
 
 
 def replay(ticket: Ticket, record: KeyRecord, books: Books, moment: Moment) -> Reply:
-    """Answer a key that was used before; refuses KEY_REUSED, or again what was refused then."""
+    """Answer a key that was used before; refuses whom its verb does not permit, KEY_REUSED, or what was refused then."""
     verb = ticket.verb
+    if verb.permits is not None:
+        verb.permits(ticket.command, books, moment)
     if verb.policy.compares_body and record.fingerprint != ticket.fingerprint:
         raise Refusal(Code.KEY_REUSED)
     if record.outcome != DONE:

@@ -15,7 +15,16 @@ from otcdesk.money import Amount
 
 
 class RailUnavailable(Exception):
-    """The provider did not take the request; provably nothing happened."""
+    """The provider did not take the request; provably nothing happened by this call.
+
+    `lasting` says that asking again changes nothing until somebody changes what the desk is set up with or asks for: a
+    key, an address, a token or a wallet that is missing, an amount that cannot be counted exactly. Without it the
+    reason may pass by itself, as a node's that is away does.
+    """
+
+    def __init__(self, message: str = "", *, lasting: bool = False) -> None:
+        super().__init__(message)
+        self.lasting = lasting
 
 
 class RailUnknown(Exception):
@@ -86,8 +95,8 @@ class ChainRail(Protocol):
     async def cancel(self, transfer: Transfer) -> Receipt:
         """Decide that a transfer is not made, unless it was sent; returns what is so for ever.
 
-        Raises RailPending or RailUnknown where it was sent, or may have been, and nothing is decided. Nobody asks for
-        the transfer meanwhile, nor afterwards if it is refused.
+        Raises RailPending or RailUnknown where it was sent, or may have been, and nothing is decided. What is refused
+        here is refused to everybody who asks for it at the same time or afterwards.
         """
         ...
 
@@ -97,6 +106,13 @@ class FiatRail(Protocol):
 
     async def transfer(self, transfer: Transfer) -> Receipt:
         """Pay from one account to another; raises RailUnavailable or RailUnknown."""
+        ...
+
+    async def cancel(self, transfer: Transfer) -> Receipt:
+        """Decide that a transfer is not made, unless it was; returns what is so for ever.
+
+        Raises RailUnknown where it may have been made and nothing is decided.
+        """
         ...
 
 

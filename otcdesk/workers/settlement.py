@@ -3,10 +3,15 @@
 An order that waits for a rail is claimed by a lease, committed before the outside call; the call carries the order's
 recorded reference; its outcome comes back as `RecordLeg`. Wherever this process dies, the lease runs out and whoever
 claims next repeats the call with the same reference. No database transaction is open while the outside is asked.
+
+What a rail does not take at the first attempt, or never will, it is made to decide on. Tokens that must go back are
+asked for until they have gone: after each refusal under the next reference, and after a longer rest.
 """
 
 import asyncio
+from collections.abc import Coroutine
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -16,16 +21,21 @@ from otcdesk.actions.conversion_checks import treasury_ids
 from otcdesk.actions.record_leg import LegRecorded, RecordLeg
 from otcdesk.desk import Desk
 from otcdesk.domain.assets import ListedAsset
-from otcdesk.domain.conversions import CHAIN, FIAT, PAYING, RETURNING
+from otcdesk.domain.conversions import CHAIN, CONVERSIONS, FIAT, PAYING, RETURN_REFUSED, RETURNING
 from otcdesk.domain.ledger import Account
 from otcdesk.domain.orders import Order
 from otcdesk.money import Amount
 from otcdesk.rails.protocols import RailPending, RailUnavailable, RailUnknown, Receipt, Transfer
 from otcdesk.storage.database import Reads
+from otcdesk.workers.deciding import decided
 
 log = structlog.get_logger()
 
 WORKER = "worker:settlement"
+
+#: A return that was refused rests for `rail_retry_ms`, and for as much longer after each refusal, up to so many times
+#: as long.
+_RESTS_MAX = 60
 
 
 class Waiting(msgspec.Struct, frozen=True):
@@ -97,7 +107,7 @@ class Settlement:
             await self.reads.value("leases", "give_back", lane, reference, self.holder)
             return current
         try:
-            receipt = await self._transfer(lane, order, reference, first=attempts == 1)
+            receipt = await self._transfer(lane, order, reference)
         except RailPending as pending:
             log.debug("rail_pending", lane=lane, reference=reference, detail=pending.detail)
             await self._try_again_later(lane, reference)
@@ -113,26 +123,29 @@ class Settlement:
             detail=receipt.detail,
         )
         recorded: LegRecorded = await self.desk.submit_as_worker(lane, WORKER, command)
-        if not recorded.applied and recorded.order.waits_for is not None:
-            await self._try_again_later(lane, reference)  # a return that was refused: the tokens must go back
-            return None
+        if recorded.applied and recorded.order.state == RETURNING == order.state:
+            await self._rest(lane, recorded.order, receipt.detail)
         await self.reads.value("leases", "give_back", lane, reference, self.holder)
         return recorded.order
 
-    async def _transfer(self, lane: int, order: Order, reference: str, *, first: bool) -> Receipt:
-        """Ask the rail; raises RailUnknown when money may have moved, by this call or by an earlier one."""
+    async def _transfer(self, lane: int, order: Order, reference: str) -> Receipt:
+        """Ask the rail; raises RailUnknown when money may have moved, by this call or by another."""
         transfer = await self._transfer_of(lane, order, reference)
         rail = self.desk.chain if order.waits_for == CHAIN else self.desk.fiat
         try:
+            return await self._in_time(rail.transfer(transfer))
+        except RailUnavailable as error:
+            attempts = await self._keep(lane, reference, 2 * self.desk.settings.rail_timeout_ms)
+            if not _ends_at(order, attempts, error):
+                raise RailUnknown(str(error)) from None
+            return await self._in_time(decided(rail, transfer, error))
+
+    async def _in_time(self, call: Coroutine[Any, Any, Receipt]) -> Receipt:
+        try:
             async with asyncio.timeout(self.desk.settings.rail_timeout_ms / 1000):
-                return await rail.transfer(transfer)
+                return await call
         except TimeoutError:
             raise RailUnknown("no answer in time") from None
-        except RailUnavailable as error:
-            # This call did nothing, but one before it may have; or one after it, if the claim ran out meanwhile.
-            if not first or await self._keep(lane, reference, 2 * self.desk.settings.rail_timeout_ms) != 1:
-                raise RailUnknown(str(error)) from None
-            return Receipt(done=False, detail=str(error))
 
     async def _transfer_of(self, lane: int, order: Order, reference: str) -> Transfer:
         """Say which transfer an order waits for: pay the tenant, collect from it, or give back what was collected."""
@@ -162,6 +175,15 @@ class Settlement:
         attempts: int | None = await self.reads.value("leases", "claim", lane, reference, self.holder, now, until)
         return attempts
 
+    async def _rest(self, lane: int, order: Order, detail: str) -> None:
+        """Let a return rest that was refused and has its next reference, and tell the operator."""
+        log.warning("return_refused", lane=lane, order_id=str(order.id), detail=detail)
+        event = CONVERSIONS.event_name(RETURN_REFUSED)
+        now, retry_ms = self.desk.clock.now(), self.desk.settings.rail_retry_ms
+        await self.reads.value(
+            "leases", "rest_refused", lane, order.rail_reference, order.id, now, retry_ms, event, _RESTS_MAX
+        )
+
     async def _try_again_later(self, lane: int, reference: str) -> None:
         await self._keep(lane, reference, self.desk.settings.rail_retry_ms)
 
@@ -170,3 +192,14 @@ class Settlement:
         until = self.desk.clock.now() + timedelta(milliseconds=milliseconds)
         attempts: int | None = await self.reads.value("leases", "keep", lane, reference, self.holder, until)
         return attempts
+
+
+def _ends_at(order: Order, attempts: int | None, error: RailUnavailable) -> bool:
+    """Tell whether the rail is to decide on what it did not take at this attempt, None where another holds the claim.
+
+    It is at the first, while who approved waits for its word; later only where asking again is in vain, as what passes
+    by itself is waited out. A return is never given up: refused or not, the rail would be asked for it again.
+    """
+    if attempts is None or order.state == RETURNING:
+        return False
+    return attempts == 1 or error.lasting

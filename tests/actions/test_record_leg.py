@@ -7,6 +7,7 @@ import pytest
 
 from otcdesk.actions.approve_conversion import ApproveConversion
 from otcdesk.actions.record_leg import RecordLeg
+from otcdesk.domain.events import Event
 from otcdesk.domain.ledger import Hold, LedgerTransaction
 from otcdesk.domain.orders import Order, Trade
 from otcdesk.errors import Code
@@ -107,15 +108,30 @@ def test_a_sell_that_cannot_be_paid_goes_back_and_fails() -> None:
     assert not desk.all(Trade)
 
 
-def test_a_return_that_is_refused_is_not_booked() -> None:
+def test_a_return_that_is_refused_is_asked_for_again_under_another_reference() -> None:
     desk = PureDesk()
     order = approved(desk, "sell")
     leg(desk, order)
-    leg(desk, order, "refused")
+    leg(desk, order, "refused", "account closed")
     before = balances(desk)
-    assert not leg(desk, order, "refused").applied
+    references = [desk.get(Order, order.id).rail_reference]
+    for _ in range(3):
+        reply = leg(desk, order, "refused", "the token is paused")
+        after = reply.order
+        assert reply.applied
+        assert (after.state, after.waits_for, after.reason) == ("returning", "chain", "account closed")
+        references.append(after.rail_reference)
+    assert len({*references}) == 4
     assert balances(desk) == before
-    assert desk.get(Order, order.id).state == "returning"
+    assert [(one.name, one.detail) for one in desk.all(Event)][-3:] == [
+        ("conversion.return_refused", "the token is paused")
+    ] * 3
+    late = RecordLeg(order_id=order.id, reference=references[0] or "", outcome="done")
+    assert not desk.act(late).applied
+    ended = leg(desk, order).order
+    assert (ended.state, ended.reason, ended.rail_reference) == ("failed", "account closed", None)
+    assert balances(desk) == OPENING
+    assert open_holds(desk) == 0
 
 
 @pytest.mark.parametrize("outcome", ["done", "refused"])

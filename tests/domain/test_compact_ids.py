@@ -98,3 +98,9 @@ def test_a_uuid_of_another_kind_is_not_one_of_96_bits(value: UUID) -> None:
 def test_a_compact_id_with_other_padding_is_none() -> None:
     made = compact_id(uuid4(), AT)
     assert not is_compact(UUID(int=made.int | 1))
+
+
+def test_all_that_is_random_of_an_id_counts() -> None:
+    base = SystemClock().new_id()
+    for bit in (0, 51, 64, 75):
+        assert compact_id(UUID(int=base.int ^ 1 << bit), AT) != compact_id(base, AT), bit

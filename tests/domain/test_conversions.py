@@ -50,7 +50,7 @@ EXPECTED: dict[str, dict[str, dict[str, str]]] = {
         "pending_approval": {"approve": "collecting", "reject": "rejected", "requote": "requoted"},
         "collecting": {"leg_done": "paying", "leg_refused": "pending_approval"},
         "paying": {"leg_done": "completed", "leg_refused": "returning"},
-        "returning": {"leg_done": "failed"},
+        "returning": {"leg_done": "failed", "return_refused": "returning"},
         "completed": {},
         "cancelled": {},
         "rejected": {},

@@ -67,8 +67,8 @@ async def test_two_processes_hammer_one_account_and_both_make_progress(
     balance = await database.fetchval("select balance from accounts where lane = $1 and id = $2", lane.number, FA1)
     assert balance == 1_000_000 + 2 * DEPOSITS
     await assert_sound(lane.dsn, lane.number)
-    # Who is not run by the system for a while waits for nobody, so progress is not what stands in the lane, but how often
-    # a batch was tried in vain: until it waits for its turn, and once more if another batch was being saved by then.
+    # Who is not run by the system for a while waits for nobody, so fairness is not seen from the order of batches, but
+    # from how often one is tried in vain: until it waits for its turn, and once more if another was just being saved.
     assert 1 <= max(losses) <= LOSSES_BEFORE_TURN + 1, losses
 
 

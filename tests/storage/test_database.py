@@ -2,7 +2,8 @@
 
 import pytest
 
-from otcdesk.storage.database import without_password
+from otcdesk.storage.database import Reads, without_password
+from otcdesk.storage.postgres_store import SILENCE_MS_MAX
 
 
 @pytest.mark.parametrize(
@@ -17,3 +18,12 @@ from otcdesk.storage.database import without_password
 )
 def test_a_password_is_taken_out_of_an_address(dsn: str, address: str, password: str) -> None:
     assert without_password(dsn) == (address, password)
+
+
+async def test_a_transaction_of_who_is_stopped_ends_as_soon_as_a_turn_does(dsn: str) -> None:
+    """Its rows are locked: deliveries are skipped and senders waited for until it ends."""
+    async with Reads.opened(dsn, connections_max=1, statement_timeout_ms=1_000) as reads:
+        found = await reads.pool.fetchval(
+            "select setting::int from pg_settings where name = 'idle_in_transaction_session_timeout'"
+        )
+    assert found == SILENCE_MS_MAX

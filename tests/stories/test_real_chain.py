@@ -27,7 +27,7 @@ def anvil() -> Iterator[Anvil]:
         yield one
 
 
-def chains_file(folder: Path, anvil: Anvil, token: Token) -> Path:
+def chains_file(folder: Path, anvil: Anvil, token: Token, *, sandboxes: bool = True) -> Path:
     keys, file = folder / "keys.toml", folder / "chains.toml"
     keys.touch(mode=0o600)
     keys.write_text(f'master = "{MASTER}"\n[keys]\n{WALLET} = "{SOURCE_KEY}"\n{GAS_WALLET} = "{GAS_KEY}"\n')
@@ -39,6 +39,8 @@ def chains_file(folder: Path, anvil: Anvil, token: Token) -> Path:
         confirmations = 2
         max_fee_wei = 100000000000
         wait_ms = 0
+        timeout_ms = 1000
+        sandboxes = {str(sandboxes).lower()}
         gas_wallet = "{GAS_WALLET}"
         [networks.ethereum.tokens.USDC]
         contract = "{token.address}"
@@ -111,6 +113,25 @@ def test_the_chain_says_what_the_books_say(fresh_dsn: str, tmp_path: Path, anvil
         assert len(sent) == 3, "one transaction for each order"
         assert_books_sound(world)
     assert_discreet(desk, tmp_path)
+
+
+def test_a_sandbox_does_not_reach_a_real_chain(fresh_dsn: str, tmp_path: Path, anvil: Anvil) -> None:
+    """Anybody may make one, with accounts at addresses whose keys the desk has: nothing is sent for them."""
+    token = Token(anvil)
+    file = chains_file(tmp_path, anvil, token, sandboxes=False)
+    desk = DeskServer(fresh_dsn, tmp_path, DESK_CHAINS_FILE=str(file), DESK_RAIL_TIMEOUT_MS="2000")
+    token.mint(WALLET, 5_000_000_000)
+    for address in (WALLET, GAS_WALLET):
+        anvil.give_coin(address, ETHER)
+    with closing(_Stopped(desk)):
+        desk.start()
+        world = World(desk, world=CONTRACT_WORLD.replace("0x00000000000000000000000000000000000000a1", WALLET))
+        sale = world.confirmed_sell("1800")
+        assert world.approve(sale, "0.9").status_code in {200, 202}
+        wait_until(lambda: world.status(sale) == "completed", "it is sold in the sandbox's books")
+        assert not anvil.waiting()
+        assert token.of(WALLET) == 5_000_000_000
+        assert WALLET not in run_cli(desk, "wallets", "--lane", world.id)
 
 
 def unconfirmed(desk: DeskServer) -> int:

@@ -38,7 +38,7 @@ class Losses:
             in_a_row = 0
             return answers
 
-        LaneWriter._attempt = counted  # type: ignore[method-assign]
+        LaneWriter._attempt = counted  # type: ignore[method-assign, assignment]
 
 
 async def main(dsn: str, lane: int, writer: str, deposits: int, at_once: int) -> None:

@@ -26,7 +26,7 @@ from tests.support.program import opened, put_audit_key
 
 EVERYTHING = sorted(CATALOGUE)
 OF_TENANTS = sorted(name for name, kind in CATALOGUE.items() if kind.for_tenants)
-OF_ORDERS = sorted(name for name in CATALOGUE if name.startswith("conversion."))
+OF_ORDERS = [name for name in OF_TENANTS if name.startswith("conversion.")]
 EXCHANGES = ["otc_exchange.created", "otc_exchange.status_updated"]
 
 

@@ -176,7 +176,7 @@ class Oracle:
             pots["USDC"].held -= units
             self._move("USDC", order.wallet, units)
             return self._to(order, "failed")
-        return order.state
+        return self._to(order, "returning")
 
     def book(self, pot: str, units: int) -> None:
         if units < 0 and self.pots[pot].free < -units:

@@ -24,6 +24,8 @@ class ScriptedRail:
     def __init__(self, *answers: Answer) -> None:
         self.asked: list[Transfer] = []
         self.answers = list(answers)
+        self.cancelled: list[Transfer] = []
+        self.cancels: Answer | None = None
         self.during: Callable[[], None] = lambda: None
 
     async def balance(self, lane: int, account: Account) -> int:
@@ -40,8 +42,13 @@ class ScriptedRail:
         return answer
 
     async def cancel(self, transfer: Transfer) -> Receipt:
-        """Give the next answer as well: what is asked is remembered in the same place."""
-        return await self.transfer(transfer)
+        """Give the answer for this; without one the next of all, and what is asked is remembered with the others."""
+        if self.cancels is None:
+            return await self.transfer(transfer)
+        self.cancelled.append(transfer)
+        if isinstance(self.cancels, Exception):
+            raise self.cancels
+        return self.cancels
 
 
 def put_audit_key(home: Path) -> None:

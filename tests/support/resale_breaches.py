@@ -144,7 +144,8 @@ RESALE_BREACHES = [
                     "update purchases set fee_units = fee_units + 1 where order_id = $1",
                     "update purchases set desk_fee_units = desk_fee_units + 1 where order_id = $1",
                     """insert into ledger_transactions select (json_populate_record(l,
-                    json_build_object('id', gen_random_uuid()))).* from ledger_transactions as l where l.order_id = $1""",
+                    json_build_object('id', gen_random_uuid()))).* from ledger_transactions as l
+                    where l.order_id = $1""",
                     _OF_POSTINGS.format(change="units = units + 1"),
                 )
             ),
@@ -205,7 +206,8 @@ RESALE_BREACHES = [
             "delete from jobs where order_id = $1",
             "update jobs set state = 'completed', waits_for = null where order_id = $1",
             "update jobs set kind = 'follow' where order_id = $1",
-            """insert into jobs select (json_populate_record(j, json_build_object('id', gen_random_uuid()))).* from jobs as j
+            """insert into jobs select (json_populate_record(j, json_build_object('id', gen_random_uuid()))).*
+            from jobs as j
             where j.order_id = $1""",
         )
     ),

@@ -352,7 +352,7 @@ class _Desk:
         if order is None:
             raise Refused("ORDER_NOT_FOUND")
         done = command.outcome == "done"
-        if order.reference != command.reference or (order.state == "returning" and not done):
+        if order.reference != command.reference:
             return ("leg", False, order.told)
         return ("leg", True, self.after_leg(order, done).told)
 
@@ -368,6 +368,8 @@ class _Desk:
             self.hold("USDC", order.units)
             return self.to(order, "paying", reference=self.next_reference(order))
         if order.state == "returning":
+            if not done:
+                return self.to(order, "returning", reference=self.next_reference(order))
             self.hold("USDC", -order.units)
             self.move("USDC", order.wallet, order.units)
             return self.to(order, "failed", reference=None)

@@ -10,31 +10,26 @@ from otcdesk.actions.record_deposit import RecordDeposit
 from otcdesk.actions.record_payout import RecordPayout
 from otcdesk.app import Program
 from otcdesk.clock import derived_id
+from otcdesk.domain.ledger import TREASURY, Account, desk_account_id
 from otcdesk.domain.orders import Order
 from otcdesk.domain.parties import DESK_ID
 from otcdesk.domain.rules import Condition, execution_id
-from otcdesk.rails.protocols import RailUnavailable, RailUnknown, Receipt, Transfer
+from otcdesk.rails.chains import Chains
+from otcdesk.rails.protocols import RailPending, RailUnavailable, RailUnknown, Receipt
 from tests.support.deposits import NETWORK, RULE_BANK_NAME, SENDER, bank, buying_action, ruling, transferring
 from tests.support.desk import Lane
 from tests.support.payout_rails import new_ramp_lane
-from tests.support.payouts import B1, preparing, selling
-from tests.support.program import opened
+from tests.support.payouts import B1, RAMP_WORLD, preparing, selling
+from tests.support.program import ScriptedRail, opened
 from tests.support.soundness import assert_sound
 
-
-class Rail:
-    """A chain that answers as it is told."""
-
-    def __init__(self, *answers: Receipt | Exception) -> None:
-        self.answers = list(answers)
-        self.asked: list[Transfer] = []
-
-    async def transfer(self, transfer: Transfer) -> Receipt:
-        self.asked.append(transfer)
-        answer = self.answers.pop(0)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
+WITH_TREASURY = f'''{RAMP_WORLD}
+[[treasury]]
+asset = "USDC"
+network = "{NETWORK}"
+balance = "1000"
+'''
+IN_VAIN = RailUnavailable("the desk has no key", lasting=True)
 
 
 async def submit(program: Program, lane: int, command: Any, *, owner: UUID = DESK_ID, key: str | None = None) -> Any:
@@ -74,8 +69,7 @@ async def test_a_rail_is_asked_until_it_has_spoken(
     answers: list[Any], state: str, ramp: Lane, tmp_path: Path, fresh_dsn: str
 ) -> None:
     async with opened(ramp, tmp_path) as program:
-        rail = Rail(*answers)
-        program.desk.chain = rail  # type: ignore[assignment]
+        rail = program.desk.chain = ScriptedRail(*answers)
         order = await sending(program, ramp.number)
         for _ in answers:
             await program.chain_payouts.work_once(ramp.number)
@@ -89,3 +83,69 @@ async def test_a_rail_is_asked_until_it_has_spoken(
         assert (first.destination.network, first.destination.address) == (NETWORK, SENDER)
         assert (first.amount.units, first.amount.asset.code) == (order.source_units, "USDC")
     await assert_sound(fresh_dsn, ramp.number)
+
+
+async def ended(program: Program, lane: int, order: Order) -> tuple[str, str | None, int]:
+    """Let the worker ask once; returns the order's state and reason, and what is reserved for it."""
+    await program.chain_payouts.work_once(lane)
+    after = await program.desk.order(lane, order.id)
+    assert after is not None
+    source = await program.desk.reads.row("accounts", "account", Account, lane, order.source_account_id)
+    assert source is not None
+    return after.state, after.reason, source.held
+
+
+async def test_the_desks_wallet_of_the_network_sends_it(tmp_path: Path, fresh_dsn: str) -> None:
+    lane = await new_ramp_lane(fresh_dsn, world=WITH_TREASURY)
+    async with opened(lane, tmp_path) as program:
+        real = ScriptedRail(Receipt(done=True, detail="0xhash"))
+        program.desk.chain = Chains(
+            program.desk.chain, {NETWORK: real}, program.desk.reads, shared=frozenset({NETWORK})
+        )
+        order = await sending(program, lane.number)
+        assert await ended(program, lane.number, order) == ("settled", "0xhash", 0)
+        (asked,) = real.asked
+        assert asked.source.id == desk_account_id(TREASURY, "USDC", NETWORK)
+        assert (asked.source.network, asked.destination.network, asked.destination.address) == (
+            *(NETWORK, NETWORK),
+            SENDER,
+        )
+    await assert_sound(fresh_dsn, lane.number)
+
+
+async def test_without_a_wallet_on_a_real_network_nothing_can_be_sent(
+    ramp: Lane, tmp_path: Path, fresh_dsn: str
+) -> None:
+    async with opened(ramp, tmp_path) as program:
+        real = ScriptedRail(Receipt(done=True, detail="0xhash"))
+        program.desk.chain = Chains(
+            program.desk.chain, {NETWORK: real}, program.desk.reads, shared=frozenset({NETWORK})
+        )
+        order = await sending(program, ramp.number)
+        state, reason, held = await ended(program, ramp.number, order)
+        assert (state, held, real.asked) == ("failed", 0, [])
+        assert (reason or "").startswith(f"nothing moves from '' to '{NETWORK}'")
+    await assert_sound(fresh_dsn, ramp.number)
+
+
+@pytest.mark.parametrize("world", [RAMP_WORLD, WITH_TREASURY])
+async def test_a_simulated_network_needs_no_wallet(world: str, tmp_path: Path, fresh_dsn: str) -> None:
+    lane = await new_ramp_lane(fresh_dsn, world=world)
+    async with opened(lane, tmp_path) as program:
+        order = await sending(program, lane.number)
+        state, _, held = await ended(program, lane.number, order)
+        assert (state, held) == ("settled", 0)
+    await assert_sound(fresh_dsn, lane.number)
+
+
+async def test_what_is_in_vain_is_refused_once_the_rail_says_so(ramp: Lane, tmp_path: Path) -> None:
+    async with opened(ramp, tmp_path) as program:
+        rail = program.desk.chain = ScriptedRail(RailUnknown("paused"), RailUnavailable("away"), IN_VAIN)
+        rail.cancels = RailPending("0x12")
+        order = await sending(program, ramp.number)
+        reserved = order.source_units
+        for _ in range(3):
+            assert await ended(program, ramp.number, order) == ("pending", None, reserved)
+        assert len(rail.cancelled) == 1, "not while it may pass"
+        rail.cancels = Receipt(done=False, detail="cancelled")
+        assert await ended(program, ramp.number, order) == ("failed", "the desk has no key (cancelled)", 0)

@@ -3,7 +3,8 @@
 What is done is decided from the chain as it is seen now, so that a reorganisation needs no case of its own: a receipt
 that is gone is not there, one in another block is counted anew. A send ends when one of its transactions has a receipt
 in a block that is on the chain and deep enough. Transactions of one nonce exclude one another. A new nonce is used only
-if the block in which the old one was used up is found, deep enough, and has none of ours in it.
+if the block in which the old one was used up is found, deep enough, and has none of ours in it, nor one that does what
+ours would have done: a database that was restored does not know every transaction that it has signed.
 """
 
 from datetime import timedelta
@@ -14,9 +15,9 @@ import structlog
 from otcdesk.clock import Clock
 from otcdesk.rails.evm.abi import UINT_MAX, printable, reason_of, transfer_call, transferred_topics, word_of
 from otcdesk.rails.evm.keys import Keys, Payload, sign
-from otcdesk.rails.evm.nodes import NodeFailure, NodeRefusal, Receipt, View
+from otcdesk.rails.evm.nodes import Mined, NodeFailure, NodeRefusal, Receipt, View
 from otcdesk.rails.evm.settings import BUMP_PERCENT, NetworkSettings
-from otcdesk.rails.evm.store import Draft, Fees, Outcome, Send, Sign, Store
+from otcdesk.rails.evm.store import Draft, Fees, Outcome, Send, Sign, Signed, Store
 from otcdesk.rails.protocols import RailUnavailable
 
 log = structlog.get_logger()
@@ -32,9 +33,14 @@ _KNOWN = ("already known", "known transaction", "already imported", "alreadyknow
 #: The estimate of a moment ago may be a little short: a quarter more is allowed for.
 _MARGIN_PERCENT = 125
 
+#: One node alone is not believed that a sender has used so many nonces more than the desk ever gave it.
+_FOREIGN_NONCES_MAX = 10_000
+
+_DAY = timedelta(days=1)
+
 
 class Unclear(Exception):
-    """A transaction was mined and did something else than was meant: somebody has to look at it."""
+    """A transaction was mined of which nobody but a person can say whether it is what was meant."""
 
 
 class Follower:
@@ -72,7 +78,7 @@ class Follower:
         send = await self.store.record(
             draft,
             chain_id=self.settings.chain_id,
-            mined=await view.mined(draft.sender),
+            mined=await self._used(draft.sender, view),
             fees=fees,
             sign=self._signing(draft.sender),
             now=self.clock.now(),
@@ -143,20 +149,36 @@ class Follower:
             await self._give_gas_for(send, view)
         return send
 
+    async def _used(self, sender: str, view: View) -> int:
+        """Return how many nonces of a sender are used, where one is about to be given out; raises NodeFailure."""
+        used, nodes = await view.agreed(sender)
+        known = await self.store.next_nonce(self.network, sender)
+        if nodes == 1 and known and used > known + _FOREIGN_NONCES_MAX:
+            raise NodeFailure(f"one node alone counts {used} nonces of {sender}, of which the desk gave {known}")
+        return used
+
     async def _help_before(self, send: Send, mined: int, view: View) -> None:
         """See to the nonce that the chain waits for, which is before this send's."""
         before = await self.store.holding(self.network, send.sender, mined)
         if before is None:
             await self._fill(send, mined, view)
         elif before.outcome is None:
-            await self.look(before, view)
+            try:
+                await self.look(before, view)
+            except Unclear as unclear:
+                log.warning("chain_send_behind_an_unclear_one", **_told(send), reason=str(unclear))
+        elif before.outcome == "refused":  # it was told that nothing has moved, so nothing of it may move any more
+            await self._fill(send, mined, view, before)
         elif not await view.knows(before.newest.hash):  # it was mined, deep enough, and is not any more
             log.error("chain_lost_what_was_confirmed", **_told(before))
             await self.broadcast(before, view)
 
-    async def _fill(self, send: Send, nonce: int, view: View) -> None:
-        """Use up a nonce that nobody has, so that those after it can be mined: another's took it and was lost."""
-        if self.keys.signer(send.sender) is None:
+    async def _fill(self, send: Send, nonce: int, view: View, instead: Send | None = None) -> None:
+        """Use up a nonce that nobody has, so that those after it can be mined: another's took it and was lost.
+
+        Or one that a send has which was refused; its own transaction may still wait at some node, and is outbid.
+        """
+        if self.settings.paused or self.keys.signer(send.sender) is None:
             return
         draft = partial(
             Draft,
@@ -171,6 +193,10 @@ class Follower:
             seen_block=view.head,
         )
         fees = await self.fees(view)
+        if instead is not None:
+            log.error("chain_lost_what_was_refused", **_told(instead))
+            most, raised = self.settings.max_fee_wei, _raised(fees, instead.newest)
+            fees = Fees(max_fee_wei=min(most, raised.max_fee_wei), priority_fee_wei=min(most, raised.priority_fee_wei))
         filled = await self.begin(draft(gas_limit=await self.gas_limit(view, draft)), view, fees, only_nonce=nonce)
         if filled is not None:
             log.warning("chain_nonce_filled", **_told(filled))
@@ -178,37 +204,48 @@ class Follower:
     async def _bumped(self, send: Send, view: View) -> Send:
         """Replace a transaction that has waited for long by one with higher fees, as far as the cap lets it."""
         newest, now = send.newest, self.clock.now()
-        if now - newest.signed_at < timedelta(seconds=self.settings.replace_after_seconds):
+        if self.settings.paused or now - newest.signed_at < timedelta(seconds=self.settings.replace_after_seconds):
             return send
         try:
             fees = await self.fees(view)
         except RailUnavailable:
             return send
-        raised = Fees(
-            max_fee_wei=max(fees.max_fee_wei, _bump(newest.max_fee_wei)),
-            priority_fee_wei=max(fees.priority_fee_wei, _bump(newest.priority_fee_wei)),
-        )
+        raised = _raised(fees, newest)
         if raised.max_fee_wei > self.settings.max_fee_wei or self.keys.signer(send.sender) is None:
             return send
-        replaced = await self.store.replace(send, fees=raised, sign=self._signing(send.sender), now=now)
+        sign, chain_id = self._signing(send.sender), self.settings.chain_id
+        replaced = await self.store.replace(send, chain_id=chain_id, fees=raised, sign=sign, now=now)
         log.info("chain_fee_raised", **_told(replaced), max_fee_wei=replaced.newest.max_fee_wei)
         return replaced
 
     # -- a nonce that another has used -----------------------------------------------------------------------------
 
     async def _displaced(self, send: Send, view: View, deep: int) -> Send:
-        """Give a send another nonce, if it is proved that its own was used up, deep enough, by none of ours."""
+        """Give a transfer another nonce, if it is proved that its own was used up, deep enough, by another's.
+
+        What the rail sends for itself ends instead: a nonce has been used up as it should, and whether a wallet still
+        lacks gas is seen anew. Raises Unclear where what used the nonce does what the transfer would have done.
+        """
         number = await self._used_in(send, view, deep)
-        block = await view.block(number)
-        ours = {one.hash for one in send.transactions}
-        if block is None or ours & {digest.lower() for digest in block.transactions}:
+        there = await view.transactions(number)
+        if not there or {one.hash for one in send.transactions} & {one.hash.lower() for one in there}:
             return send  # the node has it and does not tell what became of it yet
-        if self.keys.signer(send.sender) is None:
+        by = next(
+            (one for one in there if one.sender.lower() == send.sender and int(one.nonce, 16) == send.nonce), None
+        )
+        if send.purpose != "transfer":
+            detail = f"its nonce was used in block {number}" if by is None else f"its nonce was used by {by.hash}"
+            return await self._end(send, "done" if send.purpose == "gap" else "refused", detail)
+        if by is not None and _does_the_same(by, send):
+            log.error("chain_send_unclear", **_told(send), mined=by.hash)
+            raise Unclear(f"{by.hash} has moved the same under its nonce, and is not recorded as ours")
+        if self.settings.paused or self.keys.signer(send.sender) is None:
             return send
         fees = await self.fees(view)
         moved = await self.store.move(
             send,
-            mined=await view.mined(send.sender),
+            chain_id=self.settings.chain_id,
+            mined=await self._used(send.sender, view),
             seen_block=view.head,
             fees=fees,
             sign=self._signing(send.sender),
@@ -236,6 +273,8 @@ class Follower:
 
     async def _give_gas_for(self, send: Send, view: View) -> None:
         """Give a wallet what its send lacks, if that is why nobody takes it."""
+        if self.settings.paused:
+            return
         try:
             await self.fund(send.lane, send.sender, send.cost_wei, view, but=send)
         except RailUnavailable as error:
@@ -255,6 +294,10 @@ class Follower:
         giver = (self.settings.gas_wallet or "").lower()
         if not giver or giver == wallet or self.keys.signer(giver) is None:
             raise RailUnavailable(f"{wallet} lacks {lacking} wei for gas on {self.network}, and nobody gives it any")
+        given = await self.store.gas_given(self.network, wallet, self.clock.now() - _DAY)
+        if given >= self.settings.top_ups_per_day:
+            log.error("chain_gas_given_too_often", network=self.network, address=wallet, times=given)
+            raise RailUnavailable(f"{wallet} on {self.network} was given gas {given} times within a day")
         draft_of = partial(
             Draft,
             lane=lane,
@@ -288,13 +331,19 @@ class Follower:
     # -- the end -----------------------------------------------------------------------------------------------------
 
     async def _conclude(self, send: Send, receipt: Receipt, view: View) -> Send:
-        outcome, detail = await self._word(send, receipt, view)
+        return await self._end(send, *await self._word(send, receipt, view))
+
+    async def _end(self, send: Send, outcome: Outcome, detail: str) -> Send:
         ended = await self.store.conclude(send, outcome, detail, self.clock.now())
         log.info("chain_send_ended", **_told(ended), outcome=ended.outcome, detail=ended.detail)
         return ended
 
     async def _word(self, send: Send, receipt: Receipt, view: View) -> tuple[Outcome, str]:
-        """Say what a confirmed transaction has done: a token's own log tells whether it has moved."""
+        """Say what a confirmed transaction has done: a token's own log tells whether it has moved.
+
+        Without a log it is refused if the same call, done again on the block before, says no: some tokens answer false.
+        A token that moved all the same, and a node that leaves logs out, say yes or nothing there. Raises Unclear.
+        """
         if int(receipt.status, 16) != _SUCCEEDED:
             return "refused", f"reverted in {receipt.transaction_hash}: {await self._why(send, receipt, view)}"
         if send.contract is None:
@@ -302,12 +351,23 @@ class Follower:
         meant = transferred_topics(send.sender, send.recipient)
         told = [one for one in receipt.logs if one.address.lower() == send.contract]
         moves = [one for one in told if one.topics[:2] == meant[:2]]
-        if not moves:
-            return "refused", f"nothing moved in {receipt.transaction_hash}: the contract did not say that it did"
-        if [(one.topics, word_of(one.data)) for one in moves] != [(meant, send.amount)]:
-            log.error("chain_send_unclear", **_told(send), mined=receipt.transaction_hash)
-            raise Unclear(f"{receipt.transaction_hash} has moved something else than it should have")
-        return "done", receipt.transaction_hash
+        if [(one.topics, word_of(one.data)) for one in moves] == [(meant, send.amount)]:
+            return "done", receipt.transaction_hash
+        if not moves and await self._says_no(send, receipt, view):
+            return "refused", f"nothing moved in {receipt.transaction_hash}: the contract says no"
+        log.error("chain_send_unclear", **_told(send), mined=receipt.transaction_hash)
+        said = "has moved something else than it should have" if moves else "does not say whether it has moved anything"
+        raise Unclear(f"{receipt.transaction_hash} {said}")
+
+    async def _says_no(self, send: Send, receipt: Receipt, view: View) -> bool:
+        """Tell whether a contract answers false to a call that it let pass; raises NodeFailure and NodeRefusal."""
+        to, _, data = _content(send)
+        try:
+            return word_of(await view.replay(send.sender, to, data, receipt.block - 1)) == 0
+        except NodeRefusal as refusal:
+            if refusal.reverts:
+                return False
+            raise
 
     async def _why(self, send: Send, receipt: Receipt, view: View) -> str:
         """Return why a transaction was reverted, as far as it can be found out."""
@@ -351,6 +411,19 @@ def _content(draft: Draft) -> tuple[str, int, str]:
 
 def _bump(fee_wei: int) -> int:
     return fee_wei * BUMP_PERCENT // 100 + 1
+
+
+def _raised(fees: Fees, replaced: Signed) -> Fees:
+    """Return present fees, but as much above those of a transaction as nodes ask for before they replace it."""
+    return Fees(
+        max_fee_wei=max(fees.max_fee_wei, _bump(replaced.max_fee_wei)),
+        priority_fee_wei=max(fees.priority_fee_wei, _bump(replaced.priority_fee_wei)),
+    )
+
+
+def _does_the_same(mined: Mined, send: Send) -> bool:
+    to, value, data = _content(send)
+    return ((mined.to or "").lower(), int(mined.value, 16), mined.input.lower()) == (to, value, data)
 
 
 def _reason(refusal: NodeRefusal) -> str:

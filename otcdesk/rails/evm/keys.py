@@ -11,11 +11,12 @@ the lane and the account's id, anybody can do the same.
 
 import hashlib
 import hmac
+import sys
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 import msgspec
-from eth_account import Account as Signer
 
 from otcdesk.config import SettingsError
 from otcdesk.domain.ledger import Account
@@ -61,6 +62,8 @@ class Keys:
         for address, key in settings.keys.items():
             if not is_address(address):
                 raise SettingsError(f"DESK_CHAINS_FILE: key_file: {address} is not an address")
+            if address.lower() in self._named:
+                raise SettingsError(f"DESK_CHAINS_FILE: key_file: {address} is there twice")
             if not 0 < int(key, 16) < CURVE_ORDER or _signer(int(key, 16)).address.lower() != address.lower():
                 raise SettingsError(f"DESK_CHAINS_FILE: key_file: the key of {address} is another's")
             self._named[address.lower()] = _signer(int(key, 16))
@@ -86,6 +89,16 @@ class Keys:
         None if its key is not ours, or not known to be yet.
         """
         return self._named.get(address) or self._by_address.get(address)
+
+    def may_send(self, lane: int, account: Account) -> bool:
+        """Tell whether tokens of an account may be sent by the desk.
+
+        An account that has an address needs its key in the file: that the address is the derived one of another
+        account, which somebody can read on the chain, makes it nobody's.
+        """
+        if account.address is not None:
+            return account.address.lower() in self._named
+        return self._wallet(lane, account.id) is not None
 
     def _wallet(self, lane: int, account_id: UUID) -> "LocalAccount | None":
         if self._master is None:
@@ -130,5 +143,20 @@ def _lower(signer: "LocalAccount") -> str:
 
 
 def _signer(key: int) -> "LocalAccount":
-    made: LocalAccount = Signer.from_key(key.to_bytes(32, "big"))
+    made: LocalAccount = _signers().from_key(key.to_bytes(32, "big"))
     return made
+
+
+@cache
+def _signers() -> Any:
+    """Load what signs.
+
+    With it a parser of grammars is loaded that lets the whole process nest calls a hundred times deeper, so deep that a
+    body of nothing but brackets would end it. It goes back to what it was.
+    """
+    depth = sys.getrecursionlimit()
+    try:
+        from eth_account import Account as Signer
+    finally:
+        sys.setrecursionlimit(depth)
+    return Signer

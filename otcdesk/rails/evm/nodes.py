@@ -1,13 +1,14 @@
 """Nodes of one network by JSON-RPC: which of them is asked, and what its answers must look like to be believed.
 
 For each look at the chain all nodes are asked which chain they are of and how far they are; one of the right chain that
-is furthest is asked for everything else, so that what is seen is of one chain. What a node does not answer, or answers
-with what cannot be, is a NodeFailure; an error that it states is a NodeRefusal.
+is furthest is asked for everything else, so that what is seen is of one chain. Once one has answered the others are
+waited for only briefly. What a node does not answer, or answers with what cannot be, is a NodeFailure; an error that it
+states is a NodeRefusal. One that fails, or refuses what no contract refuses, is left for another at the next look.
 """
 
 import asyncio
 import itertools
-from collections.abc import Awaitable
+from collections.abc import Coroutine, Sequence
 from typing import Annotated, Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -20,8 +21,17 @@ from otcdesk.rails.evm.abi import printable
 
 log = structlog.get_logger()
 
-#: A block's list of digests is the longest answer that is asked for.
-_ANSWER_BYTES_MAX = 8_000_000
+#: A block with its transactions is the longest answer that is asked for.
+_ANSWER_BYTES_MAX = 32_000_000
+
+#: For so long other nodes are waited for when one has answered.
+_OTHERS_SECONDS = 0.5
+
+#: No block has room for so many transactions of one sender, so a count above this many for each block cannot be.
+_NONCES_A_BLOCK_MAX = 100_000
+
+#: As high as a number of the database; chains have no higher nonces that are ever reached.
+_NONCE_MAX = (1 << 63) - 1
 
 _Hex = Annotated[str, Meta(pattern="^0x[0-9a-fA-F]{1,64}$")]
 _Hash = Annotated[str, Meta(pattern="^0x[0-9a-fA-F]{64}$")]
@@ -37,10 +47,15 @@ class NodeFailure(Exception):
 class NodeRefusal(Exception):
     """A node has understood and says no: `said` is its sentence, `data` what a contract gave as its reason."""
 
-    def __init__(self, said: str, data: object = None) -> None:
+    def __init__(self, said: str, data: str | None = None) -> None:
         super().__init__(said)
         self.said = said
         self.data = data
+
+    @property
+    def reverts(self) -> bool:
+        """Tell whether a contract has refused, and not the node itself."""
+        return "revert" in self.said.lower() or (self.data or "").lower().startswith(("0x", "revert"))
 
 
 class Log(msgspec.Struct, frozen=True):
@@ -80,13 +95,33 @@ class Block(msgspec.Struct, frozen=True, rename="camel"):
         return None if self.base_fee_per_gas is None else int(self.base_fee_per_gas, 16)
 
 
+class Mined(msgspec.Struct, frozen=True):
+    """A transaction of a block: who has sent what to whom, under which nonce. `to` is None for a new contract."""
+
+    hash: _Hash
+    sender: _Hex = msgspec.field(name="from")
+    nonce: _Hex
+    value: _Hex
+    input: _Data
+    to: _Hex | None = None
+
+
+class _WholeBlock(msgspec.Struct, frozen=True):
+    transactions: list[Mined]
+
+
 class _Transaction(msgspec.Struct, frozen=True):
     hash: _Hash
 
 
 class _Error(msgspec.Struct, frozen=True):
     message: str = ""
-    data: Any = None
+    data: msgspec.Raw = msgspec.Raw()
+
+    @property
+    def text(self) -> str | None:
+        """Return the data if they are a text; whatever else they may be is not looked into."""
+        return msgspec.json.decode(self.data, type=str) if bytes(self.data).startswith(b'"') else None
 
 
 class _Answer(msgspec.Struct, frozen=True):
@@ -116,7 +151,7 @@ class Node:
             found = msgspec.json.decode(self._result(answer, number), type=kind)
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise self._failed(f"cannot be reached: {type(error).__name__}") from None
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise self._failed(f"answers {method} with what cannot be: {printable(str(error))}") from None
         except NodeFailure as failure:
             raise self._failed(str(failure)) from None
@@ -129,7 +164,7 @@ class Node:
         if answer.id != number:
             raise NodeFailure("answers another question")
         if answer.error is not None:
-            raise NodeRefusal(printable(answer.error.message), answer.error.data)
+            raise NodeRefusal(printable(answer.error.message), answer.error.text)
         if not bytes(answer.result):
             raise NodeFailure("answers nothing")
         return answer.result
@@ -177,6 +212,11 @@ class View:
         found: Block | None = await self._ask(Block | None, "eth_getBlockByNumber", place, False)  # noqa: FBT003
         return found
 
+    async def transactions(self, number: int) -> list[Mined]:
+        """Return everything that is in a block; nothing where there is none."""
+        found: _WholeBlock | None = await self._ask(_WholeBlock | None, "eth_getBlockByNumber", hex(number), True)  # noqa: FBT003
+        return [] if found is None else found.transactions
+
     async def knows(self, digest: str) -> bool:
         """Tell whether the node has a transaction, mined or waiting."""
         return await self._ask(_Transaction | None, "eth_getTransactionByHash", digest) is not None
@@ -184,7 +224,24 @@ class View:
     async def mined(self, sender: str, number: int | None = None) -> int:
         """Return how many nonces of a sender are used, up to the newest block or up to that of a number."""
         place = "latest" if number is None else hex(number)
-        return await self._number("eth_getTransactionCount", sender, place)
+        return self._plausible(sender, await self._number("eth_getTransactionCount", sender, place))
+
+    async def agreed(self, sender: str) -> tuple[int, int]:
+        """Return how many nonces of a sender are used up to `head`, and how many nodes say so.
+
+        Raises NodeFailure where nodes that have this block contradict one another, as they do while one of them is on
+        another branch: a nonce that is given out for a wrong count binds everything after it.
+        """
+        told = set(counts := await self._nodes.counts(sender, self.head))
+        if len(told) != 1:
+            raise NodeFailure(f"the nodes of {self._nodes.network} do not agree about the nonces of {sender}")
+        return self._plausible(sender, counts[0]), len(counts)
+
+    def _plausible(self, sender: str, count: int) -> int:
+        if count > min(_NONCE_MAX, (self.head + 2) * _NONCES_A_BLOCK_MAX):
+            self._nodes.shun(self._node)
+            raise NodeFailure(f"{self._node.host} counts {count:#x} nonces of {sender}, which cannot be")
+        return count
 
     async def coin(self, owner: str) -> int:
         """Return how much of the chain's own coin an address has, in wei."""
@@ -202,9 +259,12 @@ class View:
         return told
 
     async def gas(self, sender: str, to: str, value: int, data: str) -> int:
-        """Return how much gas a transaction takes; raises NodeRefusal where it would be refused."""
+        """Return how much gas a transaction takes; raises NodeRefusal where it would be refused.
+
+        What waits does not count: a recipient's first token takes more, and what would bring it may never be mined.
+        """
         asked = {"from": sender, "to": to, "value": hex(value), "data": data}
-        return await self._number("eth_estimateGas", asked)
+        return await self._number("eth_estimateGas", asked, "latest")
 
     async def send(self, raw: str) -> None:
         """Hand a signed transaction to every node; raises NodeRefusal or NodeFailure if none of them takes it."""
@@ -218,6 +278,10 @@ class View:
             return await self._node.ask(self._nodes.session, kind, method, *given)
         except NodeFailure:
             self._nodes.shun(self._node)
+            raise
+        except NodeRefusal as refusal:
+            if not refusal.reverts:
+                self._nodes.shun(self._node)
             raise
 
 
@@ -252,7 +316,7 @@ class Nodes:
 
     async def view(self) -> View:
         """Return a look through the furthest node of the right chain; raises NodeFailure if there is none."""
-        heads = await _all([self._head(node) for node in self._nodes])
+        heads = await _soon([self._head(node) for node in self._nodes])
         found = [(node, head) for node, head in zip(self._nodes, heads, strict=True) if isinstance(head, int)]
         preferred = [one for one in found if one[0] not in self._shunned] or found
         self._shunned.clear()
@@ -261,13 +325,24 @@ class Nodes:
         node, head = max(preferred, key=lambda one: one[1])
         return View(self, node, head)
 
+    async def counts(self, sender: str, number: int) -> list[int]:
+        """Return how many nonces of a sender are used up to a block, as each node of the right chain says."""
+        told = await _soon([self._count(node, sender, hex(number)) for node in self._nodes])
+        if not (counts := [one for one in told if isinstance(one, int)]):
+            raise NodeFailure("; ".join(map(str, told)))
+        return counts
+
     async def send(self, raw: str) -> None:
         """Hand a signed transaction to every node of the right chain; see `View.send`."""
-        told = await _all([self._hand_over(node, raw) for node in self._nodes])
+        told = await _soon([self._hand_over(node, raw) for node in self._nodes])
         failures = [one for one in told if isinstance(one, Exception)]
         if len(failures) == len(told):
             refusals = [one for one in failures if isinstance(one, NodeRefusal)]
             raise (refusals or failures)[0]
+
+    async def _count(self, node: Node, sender: str, place: str) -> int:
+        await self._right_chain(node)
+        return int(await node.ask(self.session, _Hex, "eth_getTransactionCount", sender, place), 16)
 
     async def _hand_over(self, node: Node, raw: str) -> None:
         await self._right_chain(node)
@@ -285,12 +360,28 @@ class Nodes:
             raise NodeFailure(f"{node.host} is of chain {chain_id}, not of {self._chain_id}")
 
 
-async def _all(calls: list[Awaitable[T]]) -> list[T | Exception]:
-    """Return what each call brings or fails with; anything else than a node's failure is raised."""
-    found = await asyncio.gather(*calls, return_exceptions=True)
+async def _soon(calls: Sequence[Coroutine[Any, Any, T]]) -> list[T | Exception]:
+    """Return what each call brings or fails with; when one has brought something the others have a moment more.
+
+    Anything else than a node's failure is raised.
+    """
+    tasks = [asyncio.ensure_future(call) for call in calls]
+    try:
+        waiting, brought = set(tasks), False
+        while waiting and not brought:
+            done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            brought = any(one.exception() is None for one in done)
+        if waiting:
+            await asyncio.wait(waiting, timeout=_OTHERS_SECONDS)
+    finally:
+        late = [one for one in tasks if not one.done()]
+        for one in late:
+            one.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
     answers: list[T | Exception] = []
-    for one in found:
-        if isinstance(one, BaseException) and not isinstance(one, NodeFailure | NodeRefusal):
-            raise one
-        answers.append(one)
+    for one in tasks:
+        error = NodeFailure("is slower than another node") if one in late else one.exception()
+        if error is not None and not isinstance(error, NodeFailure | NodeRefusal):
+            raise error
+        answers.append(one.result() if error is None else error)
     return answers

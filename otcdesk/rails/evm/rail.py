@@ -99,6 +99,18 @@ class EvmRail:
         self._check_same(send, transfer)
         return _told(await self._look(send, transfer))
 
+    async def tend(self) -> None:
+        """Carry to its end what the rail has sent for itself, which nobody asks for: gas, and nonces used up."""
+        if not (waiting := await self._store.own_under_way(self.network)):
+            return
+        try:
+            view = await self.nodes.view()
+            for send in waiting:
+                with contextlib.suppress(NodeRefusal, RailUnavailable, ChainMoved):  # each is told where it is met
+                    await self._follower.look(send, view)
+        except (NodeFailure, NodeRefusal) as failure:
+            log.warning("chain_not_seen", network=self.network, reference=waiting[0].reference, reason=str(failure))
+
     async def _step(self, transfer: Transfer) -> Receipt:
         send = await self._store.find(transfer.lane, transfer.reference)
         if send is not None:
@@ -110,7 +122,8 @@ class EvmRail:
             except (RailUnavailable, NodeFailure, NodeRefusal, ChainMoved) as failure:
                 send = await self._store.find(transfer.lane, transfer.reference)  # somebody else may be at it
                 if send is None:
-                    raise RailUnavailable(f"{self.network}: {failure}") from None
+                    lasting = isinstance(failure, RailUnavailable) and failure.lasting
+                    raise RailUnavailable(f"{self.network}: {failure}", lasting=lasting) from None
         return _told(send)
 
     async def _begin(self, transfer: Transfer) -> Send:
@@ -122,10 +135,12 @@ class EvmRail:
         sender = self._address(transfer.lane, transfer.source)
         recipient = self._address(transfer.lane, transfer.destination)
         contract = token.contract.lower()
-        if self.keys.signer(sender) is None:
-            raise RailUnavailable(f"the desk has no key of {sender}")
+        if not self.keys.may_send(transfer.lane, transfer.source):
+            raise RailUnavailable(f"the desk has no key of {sender}", lasting=True)
+        if recipient == sender:
+            raise RailUnavailable(f"{sender} is source and destination", lasting=True)
         if recipient == contract:
-            raise RailUnavailable(f"{recipient} is the token's contract: what is sent there is lost")
+            raise RailUnavailable(f"{recipient} is the token's contract: what is sent there is lost", lasting=True)
         view = await self.nodes.view()
         await self._check(token, view)
         balance = await _balance(view, token, sender)
@@ -178,8 +193,9 @@ class EvmRail:
         if token is not None:
             meant = (token.contract.lower(), *_counted(transfer.amount, token))
             same = same and (send.contract, send.amount, 0) == meant
-        if transfer.destination.address is not None:
-            same = same and send.recipient == transfer.destination.address.lower()
+        where = transfer.destination.address
+        if where is not None and send.recipient not in {where.lower(), ""}:  # it was changed; the money went before
+            log.error("chain_recipient_changed", network=self.network, lane=send.lane, reference=send.reference)
         if not same:
             log.error("chain_reference_reused", network=self.network, lane=send.lane, reference=send.reference)
             raise RailUnknown(f"{send.reference} is the reference of another transfer")
@@ -187,7 +203,7 @@ class EvmRail:
     def _token(self, asset: str) -> TokenSettings:
         token = self.settings.tokens.get(asset)
         if token is None:
-            raise RailUnavailable(f"{self.network} has no token for {asset}")
+            raise RailUnavailable(f"{self.network} has no token for {asset}", lasting=True)
         return token
 
     def _address(self, lane: int, account: Account) -> str:
@@ -195,9 +211,9 @@ class EvmRail:
         try:
             address = self.keys.address_of(lane, account)
         except ValueError as error:
-            raise RailUnavailable(str(error)) from None
+            raise RailUnavailable(str(error), lasting=True) from None
         if address is None:
-            raise RailUnavailable(f"account {account.id} has no address, and there is no master key")
+            raise RailUnavailable(f"account {account.id} has no address, and there is no master key", lasting=True)
         return address
 
     async def _check(self, token: TokenSettings, view: View) -> None:
@@ -207,7 +223,7 @@ class EvmRail:
         decimals = word_of(await view.call(token.contract.lower(), decimals_call()))
         if decimals != token.decimals:
             said = "does not say its decimals" if decimals is None else f"has {decimals} decimals"
-            raise RailUnavailable(f"{token.contract} {said}, not {token.decimals}")
+            raise RailUnavailable(f"{token.contract} {said}, not {token.decimals}", lasting=decimals is not None)
         self._checked.add(token.contract)
 
 
@@ -230,7 +246,7 @@ def _on_chain(amount: Amount, token: TokenSettings) -> int:
     """Return an amount as the contract counts it; raises RailUnavailable for what it cannot count exactly."""
     value, rest = _counted(amount, token)
     if rest or not 0 <= value <= UINT_MAX:
-        raise RailUnavailable(f"{amount} cannot be counted with {token.decimals} decimals")
+        raise RailUnavailable(f"{amount} cannot be counted with {token.decimals} decimals", lasting=True)
     return value
 
 

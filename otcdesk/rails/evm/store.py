@@ -76,6 +76,10 @@ class Send(Draft, frozen=True, kw_only=True):
         return value + self.gas_limit * max(one.max_fee_wei for one in self.transactions)
 
 
+#: So much of the rail's own is looked at in one go.
+_OWN_MAX = 100
+
+
 class _Key(msgspec.Struct, frozen=True):
     lane: int
     reference: str
@@ -107,6 +111,20 @@ class Store:
         """Return the gas that is on its way to a wallet."""
         return await self._found("gas_under_way", network, wallet)
 
+    async def own_under_way(self, network: str) -> list[Send]:
+        """Return what the rail sends for itself and has not ended, the oldest first."""
+        keys = await self._reads.rows("chain_sends", "own_under_way", _Key, network, _OWN_MAX)
+        found = [await self.find(key.lane, key.reference) for key in keys]
+        return [send for send in found if send is not None]
+
+    async def gas_given(self, network: str, wallet: str, since: datetime) -> int:
+        """Return how often a wallet was given gas since a time."""
+        return int(await self._reads.value("chain_sends", "gas_given", network, wallet, since))
+
+    async def next_nonce(self, network: str, sender: str) -> int:
+        """Return the nonce after the highest that a sender was ever given."""
+        return int(await self._reads.value("chain_sends", "next_nonce", network, sender))
+
     async def promised(self, network: str, sender: str, mined: int, but: Send | None = None) -> int:
         """Return how much of a sender's coin its other sends from a nonce on may cost, in wei."""
         key = (None, None) if but is None else (but.lane, but.reference)
@@ -126,10 +144,11 @@ class Store:
         """Give out a nonce and record a draft's first transaction; returns what is recorded under its reference.
 
         `mined` is the number of the sender's transactions on the chain: the nonce is the lowest from there on that we
-        never used. None where it would be another than `only_nonce`, or where gas is under way to the recipient
-        already. Raises ChainMoved.
+        never used. Also one of ours may be the `only_nonce` if whoever had it was refused. None where it would be
+        another than that, or where gas is under way to the recipient already. Raises ChainMoved.
         """
         async with self._reads.pool.acquire() as connection, connection.transaction():
+            await connection.execute(_sql("add_sender"), draft.network, draft.sender, chain_id)
             await _lock(connection, draft, chain_id)
             if draft.purpose == "gas" and await connection.fetchval(
                 _sql("gas_under_way"), draft.network, draft.recipient
@@ -138,8 +157,10 @@ class Store:
             if draft.reference and await connection.fetchval(_sql("find"), draft.lane, draft.reference):
                 return await self._recorded(connection, draft)
             nonce = await _free_nonce(connection, draft, mined)
-            if only_nonce not in {None, nonce}:
-                return None
+            if only_nonce is not None and nonce != only_nonce:
+                if not await connection.fetchval(_sql("given_up"), draft.network, draft.sender, only_nonce):
+                    return None
+                nonce = only_nonce
             if not draft.reference:
                 reference = f"{draft.purpose}:{draft.network}:{draft.sender}:{nonce}"
                 draft = msgspec.structs.replace(draft, reference=reference)
@@ -152,21 +173,29 @@ class Store:
                 await _sign(connection, draft, 1, nonce, fees, sign, now)
             return await self._recorded(connection, draft)
 
-    async def replace(self, send: Send, *, fees: Fees, sign: Sign, now: datetime) -> Send:
-        """Record another transaction with the same nonce and higher fees; returns what is recorded then."""
+    async def replace(self, send: Send, *, chain_id: int, fees: Fees, sign: Sign, now: datetime) -> Send:
+        """Record another transaction with the same nonce and higher fees; returns what is recorded then.
+
+        Raises ChainMoved.
+        """
         async with self._reads.pool.acquire() as connection, connection.transaction():
-            await connection.fetchval(_sql("lock_sender"), send.network, send.sender)
-            current = await self._recorded(connection, send)
+            await _lock(connection, send, chain_id)
+            current = await self._held(connection, send)
             if _as_it_was(current, send):
                 await _sign(connection, send, send.newest.number + 1, send.nonce, fees, sign, now)
                 current = await self._recorded(connection, send)
             return current
 
-    async def move(self, send: Send, *, mined: int, seen_block: int, fees: Fees, sign: Sign, now: datetime) -> Send:
-        """Record a transaction under a new nonce; the caller has proved that none of those so far can be mined."""
+    async def move(
+        self, send: Send, *, chain_id: int, mined: int, seen_block: int, fees: Fees, sign: Sign, now: datetime
+    ) -> Send:
+        """Record a transaction under a new nonce; the caller has proved that none of those so far can be mined.
+
+        Raises ChainMoved.
+        """
         async with self._reads.pool.acquire() as connection, connection.transaction():
-            await connection.fetchval(_sql("lock_sender"), send.network, send.sender)
-            current = await self._recorded(connection, send)
+            await _lock(connection, send, chain_id)
+            current = await self._held(connection, send)
             if _as_it_was(current, send):
                 nonce = await _free_nonce(connection, send, mined)
                 key = (send.lane, send.reference)
@@ -198,6 +227,11 @@ class Store:
         key = await self._reads.row("chain_sends", name, _Key, *arguments)
         return None if key is None else await self.find(key.lane, key.reference)
 
+    async def _held(self, connection: Any, send: Send) -> Send:
+        """Return what is recorded of a send, which nobody ends until this transaction does."""
+        await connection.fetchval(_sql("hold"), send.lane, send.reference)
+        return await self._recorded(connection, send)
+
     async def _recorded(self, connection: Any, draft: Draft) -> Send:
         row = await connection.fetchval(_sql("find"), draft.lane, draft.reference)
         return msgspec.json.decode(row, type=Send)
@@ -213,7 +247,8 @@ def _sql(name: str) -> str:
 
 
 async def _lock(connection: Any, draft: Draft, chain_id: int) -> None:
-    await connection.execute(_sql("add_sender"), draft.network, draft.sender, chain_id)
+    """Be the only one that gives out a sender's nonces; raises ChainMoved. What is recorded then is safe on disk."""
+    await connection.fetchval(_sql("surely"))
     was: int = await connection.fetchval(_sql("lock_sender"), draft.network, draft.sender)
     if was != chain_id:
         raise ChainMoved(f"{draft.network} is chain {chain_id} now and was chain {was} when {draft.sender} first sent")

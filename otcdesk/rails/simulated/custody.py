@@ -49,6 +49,8 @@ class SimulatedRail:
         """Refuse a transfer for ever, unless the rail takes requests and loses its answers.
 
         Whatever else it does it says at once what has become of a transfer, so what nobody has heard of was not made.
+        It remembers nothing of this, and need not: what it moves is in the books alone, which take one outcome for each
+        reference, so of a refusal and of what another process is told at the same time only the first is so.
         """
         fault = await self._fault(transfer.lane, self.name, transfer.reference)
         await take_time(fault)

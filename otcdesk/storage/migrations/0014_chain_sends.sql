@@ -36,8 +36,12 @@ create table chain_sends (
     constraint an_outcome_has_a_time check ((outcome is null) = (ended_at is null))
 );
 
-create unique index chain_sends_nonce on chain_sends (network, sender, nonce);
+-- A nonce has one send that can be mined. A refused one can be again only if the chain loses it, and then what uses the
+-- nonce up is put beside it.
+create unique index chain_sends_nonce on chain_sends (network, sender, nonce) where outcome is distinct from 'refused';
+create index chain_sends_of_nonce on chain_sends (network, sender, nonce);
 create index chain_sends_open on chain_sends (network, recipient) where outcome is null;
+create index chain_sends_gas on chain_sends (network, recipient, recorded_at) where purpose = 'gas';
 
 -- The signed transactions of a send, each as it is sent, byte for byte. Those that replace one another have one nonce, of
 -- which the chain mines one transaction; another nonce is used only once it is proved that none of them can be mined.

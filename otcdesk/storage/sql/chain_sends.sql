@@ -10,10 +10,50 @@ from chain_sends as s
 where s.lane = $1 and s.reference = $2
 
 -- name: holding
--- Who has a nonce of a sender now.
+-- Who has a nonce of a sender now: of those that have or had it the one that was not refused, if there is one.
 select jsonb_build_object('lane', s.lane, 'reference', s.reference)
 from chain_sends as s
 where s.network = $1 and s.sender = $2 and s.nonce = $3
+order by s.outcome is not distinct from 'refused', s.recorded_at desc
+limit 1
+
+-- name: given_up
+-- Whether whoever had a nonce of a sender was refused.
+select coalesce(bool_and(s.outcome is not distinct from 'refused'), false)
+from chain_sends as s
+where s.network = $1 and s.sender = $2 and s.nonce = $3
+
+-- name: next_nonce
+-- The nonce after the highest that a sender was ever given; 0 for a new one.
+select coalesce(max(t.nonce) + 1, 0) from chain_transactions as t where t.network = $1 and t.sender = $2
+
+-- name: gas_given
+-- How often a wallet was given gas since a time.
+select count(*) from chain_sends as s
+where s.network = $1 and s.recipient = $2 and s.purpose = 'gas' and s.recorded_at > $3
+
+-- name: own_under_way
+-- What the rail sends for itself on a network and nobody asks for: gas, and nonces that are used up.
+select jsonb_build_object('lane', s.lane, 'reference', s.reference)
+from chain_sends as s
+where s.network = $1 and s.purpose in ('gas', 'gap') and s.outcome is null
+order by s.recorded_at, s.reference
+limit $2
+
+-- name: unfinished
+-- On which networks transfers are recorded that have not ended, and whether they are a live lane's.
+select distinct s.network, coalesce(l.kind = 'live', false) as live
+from chain_sends as s left join lanes as l on l.lane = s.lane
+where s.outcome is null and s.purpose = 'transfer'
+order by s.network, live
+
+-- name: surely
+-- Let what this transaction records survive a crash of the machine, whatever the database is set to.
+select set_config('synchronous_commit', 'on', true)
+
+-- name: hold
+-- Let nobody else end a send; returns whether it has not ended.
+select true from chain_sends as s where s.lane = $1 and s.reference = $2 and s.outcome is null for update
 
 -- name: gas_under_way
 -- The gas that is on its way to a wallet.
@@ -66,7 +106,8 @@ insert into chain_sends (
     lane, reference, network, purpose, sender, recipient, amount, gas_limit, seen_block, outcome, detail, recorded_at,
     ended_at
 )
-values ($1, $2, $3, 'cancelled', '', '', 0, 0, 0, 'refused', $4, $5, $5)
+select $1, $2, $3, 'cancelled', '', '', 0, 0, 0, 'refused', $4, $5, $5
+from (select set_config('synchronous_commit', 'on', true)) as surely
 on conflict (lane, reference) do nothing
 
 -- name: sign
@@ -87,6 +128,7 @@ returning true
 -- name: conclude
 -- Record the last word on a send, unless there is one.
 update chain_sends set outcome = $3, detail = $4, ended_at = $5
+from (select set_config('synchronous_commit', 'on', true)) as surely
 where lane = $1 and reference = $2 and outcome is null
 
 -- name: wallets

@@ -15,6 +15,15 @@ update leases set held_until = $4 where lane = $1 and item = $2 and holder = $3 
 -- End a claim whose outcome is recorded.
 delete from leases where lane = $1 and item = $2 and holder = $3
 
+-- name: rest_refused
+-- Let the item that takes the place of refused ones rest, as if it had never been tried: for $5 milliseconds after $4 for
+-- each event $6 of its order $3, up to $7 times as long. Not if somebody works on it already.
+insert into leases (lane, item, holder, held_until, attempts)
+select $1::integer, $2, '', $4::timestamptz + make_interval(secs => $5::bigint * least(count(*), $7::bigint) / 1000.0), 0
+from events as e
+where e.lane = $1 and e.order_id = $3 and e.name = $6
+on conflict (lane, item) do nothing
+
 -- Claims of waves do not wait for the disk: one that a crash of the database takes back lets somebody ask the venue
 -- again under the same reference, which a claim that runs out does as well.
 

@@ -96,6 +96,8 @@ STORIES: list[tuple[str, list[tuple[str, tuple[str, str] | None]]]] = [
             (c.APPROVE, NOTHING),
             (c.LEG_DONE, NOTHING),
             (c.LEG_REFUSED, NOTHING),
+            (c.RETURN_REFUSED, NOTHING),
+            (c.RETURN_REFUSED, NOTHING),
             (c.LEG_DONE, (UPDATED, "failed")),
         ],
     ),

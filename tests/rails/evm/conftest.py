@@ -14,6 +14,12 @@ from tests.support.desk import Lane
 
 
 @pytest.fixture
+def dsn(fresh_dsn: str) -> str:
+    """Give a database of the test's own: a desk does not open on one with transfers under way that it cannot follow."""
+    return fresh_dsn
+
+
+@pytest.fixture
 def anvil() -> Iterator[Anvil]:
     with running_anvil() as one:
         yield one

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from otcdesk.rails.protocols import RailUnavailable, RailUnknown, Receipt
-from tests.support.anvil.chain import ETHER, GWEI
+from tests.support.anvil import chain
+from tests.support.anvil.chain import ETHER, GWEI, Token, running_anvil
 from tests.support.anvil.relay import Relay
-from tests.support.anvil.site import CONFIRMATIONS, FAR, GAS_WALLET, SOURCE, Site
+from tests.support.anvil.site import CONFIRMATIONS, FAR, GAS_WALLET, PLENTY, SOURCE, Site
 
 NewSite = Callable[..., Site]
 
@@ -39,6 +40,28 @@ async def test_a_token_that_does_not_say_that_it_moved_has_not(site: Site) -> No
     assert not receipt.done
     assert "nothing moved" in receipt.detail
     site.paid(times=0)
+
+
+async def test_a_token_that_moves_and_does_not_say_so_waits_for_a_person(
+    site: Site, new_site: NewSite, relay: Relay
+) -> None:
+    """As one without the standard's log, and as through a node that leaves logs out: it was not refused."""
+    transfer = site.transfer()
+    digest = await site.pending(transfer)
+    site.anvil.mine(CONFIRMATIONS)
+
+    def silent(answer: Any) -> bytes:
+        return json.dumps(answer | {"result": answer["result"] | {"logs": []}}).encode()
+
+    relay.answer("eth_getTransactionReceipt", silent)
+    through = new_site(like=site, rpc_urls=(relay.url,))
+    with pytest.raises(RailUnknown, match=f"{digest} does not say whether it has moved anything"):
+        await through.rail.transfer(transfer)
+    relay.fails_with("eth_call", "missing trie node")
+    assert await through.pending(transfer) == digest, "what cannot be found out is not decided"
+    assert (await site.recorded(transfer)).outcome is None
+    assert (await site.rail.transfer(transfer)).done
+    site.paid()
 
 
 # -- gas -----------------------------------------------------------------------------------------------------------
@@ -116,6 +139,25 @@ async def test_a_wallet_without_coin_is_given_some_once(new_site: NewSite) -> No
     site.paid(times=2)
 
 
+async def test_a_wallet_is_given_gas_so_often_in_a_day(new_site: NewSite, capsys: pytest.CaptureFixture[str]) -> None:
+    """Who shares its key moves the coin away each time: that is not paid for without end."""
+    site = new_site(gas_wallet=GAS_WALLET, top_ups_per_day=2)
+    site.anvil.give_coin(GAS_WALLET, ETHER)
+    transfer = site.transfer()
+    for _ in range(2):
+        site.anvil.give_coin(SOURCE, 0)
+        await site.pending(transfer)
+        site.anvil.mine(CONFIRMATIONS)
+    site.anvil.give_coin(SOURCE, 0)
+    with pytest.raises(RailUnavailable, match="was given gas 2 times within a day"):
+        await site.rail.transfer(transfer)
+    assert "chain_gas_given_too_often" in capsys.readouterr().out
+    assert len(site.anvil.transactions_of(GAS_WALLET)) == 2
+    site.clock.advance(seconds=86_401)
+    await site.pending(transfer)
+    assert len(site.anvil.waiting()) == 1
+
+
 async def test_without_anybody_who_gives_gas_a_wallet_without_it_sends_nothing(site: Site, new_site: NewSite) -> None:
     site.anvil.give_coin(SOURCE, 0)
     with pytest.raises(RailUnavailable, match="nobody gives it any"):
@@ -159,6 +201,14 @@ async def test_transfers_at_once_have_nonces_without_a_gap(site: Site, new_site:
     site.anvil.mine(CONFIRMATIONS)
     assert all([(await other.rail.transfer(each)).done for each in transfers])
     assert site.token.of(FAR) == sum(1_000 + number for number in range(6))
+
+
+async def test_gas_is_counted_without_what_only_waits(site: Site) -> None:
+    """A recipient's first token takes more, and the transfer that would have brought it is never mined."""
+    first, second = site.transfer(), site.transfer()
+    await site.pending(first)
+    await site.pending(second)
+    assert (await site.recorded(first)).gas_limit == (await site.recorded(second)).gas_limit
 
 
 async def test_a_transaction_that_nodes_forgot_is_sent_again_also_by_those_after_it(site: Site) -> None:
@@ -217,6 +267,49 @@ async def test_a_gap_that_another_left_is_filled(site: Site) -> None:
     assert sorted(int(one["nonce"], 16) for one in site.anvil.waiting()) == [0, 1]
     assert (await site.confirmed(transfer)).done
     site.paid()
+
+
+async def test_gas_whose_nonce_another_used_up_is_given_anew(new_site: NewSite) -> None:
+    site = new_site(gas_wallet=GAS_WALLET)
+    site.anvil.give_coin(GAS_WALLET, ETHER)
+    site.anvil.give_coin(SOURCE, 0)
+    transfer = site.transfer()
+    await site.pending(transfer)
+    (gas,) = await site.store.own_under_way(site.network)
+    site.anvil.drop(gas.newest.hash)
+    site.anvil.send_as(GAS_WALLET, 0)
+    site.anvil.mine(CONFIRMATIONS)
+    await site.pending(transfer)
+    ended = await site.store.find(gas.lane, gas.reference)
+    assert ended is not None
+    assert ended.outcome == "refused"
+    site.anvil.mine(CONFIRMATIONS)
+    await site.pending(transfer)
+    assert (await site.confirmed(transfer)).done
+    site.paid()
+
+
+async def test_a_name_that_stands_for_another_chain_now_sends_nothing_there(
+    site: Site, new_site: NewSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transfer = site.transfer()
+    digest = await site.pending(transfer)
+    site.anvil.mine()
+    monkeypatch.setattr(chain, "CHAIN_ID", 4_242)
+    with running_anvil() as elsewhere:
+        token = Token(elsewhere)
+        assert token.address == site.token.address
+        token.mint(SOURCE, PLENTY)
+        elsewhere.give_coin(SOURCE, ETHER)
+        other = new_site(like=site, rpc_urls=(elsewhere.url,), chain_id=4_242)
+        site.clock.advance(seconds=61)
+        assert await other.pending(transfer) == digest
+        elsewhere.send_as(SOURCE, 0)
+        elsewhere.mine(CONFIRMATIONS)
+        assert await other.pending(transfer) == digest
+        assert elsewhere.waiting() == []
+        assert token.of(FAR) == 0
+    assert (await site.confirmed(transfer)).done
 
 
 # -- reorganisations -----------------------------------------------------------------------------------------------
@@ -296,3 +389,47 @@ async def test_a_transaction_that_did_something_else_waits_for_a_person(
     with pytest.raises(RailUnknown, match="moved something else"):
         await new_site(like=site, rpc_urls=(relay.url,)).rail.transfer(transfer)
     assert (await site.recorded(transfer)).outcome is None
+
+
+async def test_what_was_refused_never_moves_after_a_deep_reorganisation(new_site: NewSite) -> None:
+    """The chain loses a reverted transaction, which would succeed now: its nonce is used up by something else."""
+    site = new_site(confirmations=1)
+    refused, another = site.transfer(), site.transfer(7)
+    site.anvil.drop(await site.pending(refused))
+    site.token.pause(on=True)
+    snapshot = site.anvil.ask("evm_snapshot")
+    digest = await site.pending(refused)
+    site.anvil.mine()
+    word = await site.rail.transfer(refused)
+    assert not word.done
+    site.anvil.ask("evm_revert", snapshot)
+    site.anvil.ask("anvil_dropAllTransactions")
+    site.token.pause(on=False)
+    raw = (await site.recorded(refused)).newest.raw
+    site.anvil.ask("eth_sendRawTransaction", raw)  # a node puts back what a reorganisation lost
+    await site.pending(another)
+    await site.pending(another)
+    assert digest not in {one["hash"] for one in site.anvil.waiting()}
+    site.anvil.mine()
+    assert (await site.rail.transfer(another)).done
+    await site.rail.tend()
+    assert await site.store.own_under_way(site.network) == []
+    assert await site.rail.transfer(refused) == word
+    assert site.token.of(FAR) == 7
+
+
+async def test_what_was_done_is_sent_again_after_a_deep_reorganisation(new_site: NewSite) -> None:
+    site = new_site(confirmations=1)
+    done, another = site.transfer(), site.transfer(7)
+    snapshot = site.anvil.ask("evm_snapshot")
+    await site.pending(done)
+    site.anvil.mine()
+    word = await site.rail.transfer(done)
+    assert word.done
+    site.anvil.ask("evm_revert", snapshot)
+    site.anvil.ask("anvil_dropAllTransactions")
+    await site.pending(another)
+    await site.pending(another)
+    site.anvil.mine()
+    assert (await site.rail.transfer(another)).done
+    assert site.token.of(FAR) == 1_500_007

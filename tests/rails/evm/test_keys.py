@@ -68,6 +68,7 @@ def test_a_key_that_does_not_make_its_address_is_refused_and_not_shown(key: str)
 def test_keys_are_not_shown() -> None:
     keys = Keys(KeySettings(master=MASTER, keys={SOURCE: SOURCE_KEY}))
     assert repr(keys) == "Keys(1 addresses)"
+    assert repr(KeySettings(master=MASTER, keys={SOURCE: SOURCE_KEY})) == "KeySettings(1 addresses)"
 
 
 def test_a_signature_is_the_addresss_and_the_bytes_are_the_same_each_time() -> None:
@@ -79,3 +80,21 @@ def test_a_signature_is_the_addresss_and_the_bytes_are_the_same_each_time() -> N
     assert sign(signer, payload) == (digest, raw)
     assert Signer.recover_transaction(raw).lower() == SOURCE
     assert raw.startswith("0x02")
+
+
+def test_a_derived_key_sends_for_its_own_account_only() -> None:
+    """Whoever reads a wallet's address on the chain may give it to an account of theirs."""
+    keys = Keys(KeySettings(master=MASTER, keys={SOURCE: SOURCE_KEY}))
+    derived = keys.address_of(1, account(None, WALLET))
+    assert keys.may_send(1, account(None, WALLET))
+    assert keys.may_send(1, account(SOURCE))
+    assert not keys.may_send(1, account(derived))
+    assert not keys.may_send(1, account(FAR))
+    assert not Keys(KeySettings()).may_send(1, account(None, WALLET))
+
+
+def test_an_address_is_not_there_twice() -> None:
+    other = f"0x{SOURCE[2:].upper()}"
+    assert other != SOURCE
+    with pytest.raises(SettingsError, match="is there twice"):
+        Keys(KeySettings(keys={SOURCE: SOURCE_KEY, other: SOURCE_KEY}))

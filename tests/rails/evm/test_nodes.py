@@ -1,5 +1,6 @@
 """Nodes that are away, slow, behind, of another chain, or talk nonsense: nothing that they do moves money twice."""
 
+import asyncio
 import contextlib
 import json
 from collections.abc import Callable
@@ -30,6 +31,10 @@ NONSENSE: dict[str, Callable[[Any], bytes | None]] = {
     "neither result nor error": lambda answer: json.dumps({"jsonrpc": "2.0", "id": answer["id"]}).encode(),
     "for another question": lambda answer: json.dumps({**answer, "id": 0}).encode(),
     "an error without words": lambda answer: json.dumps({"jsonrpc": "2.0", "id": answer["id"], "error": {}}).encode(),
+    "brackets": lambda _: b"[" * 100_000 + b"]" * 100_000,
+    "an error of brackets": lambda answer: (
+        b'{"id":%d,"error":{"data":' % answer["id"] + b"[" * 100_000 + b"]" * 100_000 + b"}}"
+    ),
     "not UTF-8": lambda _: b'{"jsonrpc":"2.0","id":1,"result":"\xff"}',
 }
 
@@ -181,3 +186,85 @@ async def test_the_path_of_a_node_is_no_bodys_business(new_site: NewSite, capsys
     told = capsys.readouterr()
     assert "chain_node_failing" in told.out
     assert "secret" not in told.out + told.err
+
+
+async def test_a_node_that_refuses_is_left_for_another(new_site: NewSite, relay: Relay) -> None:
+    """As one that answers only so many questions, or has forgotten the past; what contracts refuse is no reason."""
+    site = new_site()
+    mixed = new_site(like=site, rpc_urls=(relay.url, site.anvil.url))
+    relay.fails_with("eth_estimateGas", "rate limited")
+    transfer = site.transfer()
+    with pytest.raises(RailUnavailable, match="rate limited"):
+        await mixed.rail.transfer(transfer)
+    digest = await mixed.pending(transfer)
+    site.anvil.mine(CONFIRMATIONS)
+    relay.fails_with("eth_getTransactionReceipt", "limit exceeded")
+    with contextlib.suppress(RailPending):
+        await mixed.rail.transfer(transfer)
+    assert await mixed.rail.transfer(transfer) == Receipt(done=True, detail=digest)
+    site.paid()
+
+
+async def test_a_node_without_an_archive_is_left_for_another_that_proves(new_site: NewSite, relay: Relay) -> None:
+    site = new_site()
+    mixed = new_site(like=site, rpc_urls=(relay.url, site.anvil.url))
+    transfer = site.transfer()
+    digest = await site.pending(transfer)
+    site.anvil.drop(digest)
+    site.anvil.send_as(SOURCE, 0)
+    site.anvil.mine(CONFIRMATIONS)
+    relay.refuse_past("eth_getTransactionCount", "missing trie node")
+    assert digest in {await mixed.pending(transfer) for _ in range(2)}
+    assert len((await site.recorded(transfer)).transactions) == 2
+    assert (await site.confirmed(transfer)).done
+    site.paid()
+
+
+@pytest.mark.parametrize("count", [10**8, 2**63, 2**64 - 1, 2**256 - 1])
+async def test_a_count_of_nonces_that_cannot_be_is_not_believed(through: Site, relay: Relay, count: int) -> None:
+    relay.results_in("eth_getTransactionCount", hex(count))
+    transfer = through.transfer()
+    with pytest.raises(RailUnavailable, match="which cannot be"):
+        await through.rail.transfer(transfer)
+    relay.answering = {}
+    assert await through.pending(transfer)
+    relay.results_in("eth_getTransactionCount", hex(count))
+    await through.pending(transfer)
+    assert (await through.recorded(transfer)).nonce == 0
+
+
+async def test_one_node_alone_is_not_believed_that_a_wallet_has_sent_by_the_thousand(
+    through: Site, relay: Relay
+) -> None:
+    await through.pending(through.transfer())
+    relay.results_in("eth_getTransactionCount", hex(10_002))
+    transfer = through.transfer()
+    with pytest.raises(RailUnavailable, match="one node alone counts 10002 nonces"):
+        await through.rail.transfer(transfer)
+    assert await through.store.find(transfer.lane, transfer.reference) is None
+
+
+async def test_nodes_that_count_nonces_differently_give_out_none(new_site: NewSite, relay: Relay) -> None:
+    relay.results_in("eth_getTransactionCount", "0x40")
+    site = new_site()
+    mixed = new_site(like=site, rpc_urls=(relay.url, site.anvil.url))
+    transfer = site.transfer()
+    for _ in range(2):
+        with pytest.raises(RailUnavailable, match="do not agree about the nonces"):
+            await mixed.rail.transfer(transfer)
+    relay.answering = {}
+    await mixed.pending(transfer)
+    assert (await site.recorded(transfer)).nonce == 0
+
+
+async def test_a_node_that_says_nothing_holds_nobody_up(new_site: NewSite, relay: Relay) -> None:
+    """The others are not waited for until they have had all their time."""
+    site = new_site()
+    mixed = new_site(like=site, rpc_urls=(site.anvil.url, relay.url), timeout_ms=60_000)
+    for method in ("eth_chainId", "eth_blockNumber", "eth_sendRawTransaction"):
+        relay.stopped[method] = Stopped()
+    transfer = site.transfer()
+    async with asyncio.timeout(20):
+        digest = await mixed.pending(transfer)
+        site.anvil.mine(CONFIRMATIONS)
+        assert await mixed.rail.transfer(transfer) == Receipt(done=True, detail=digest)

@@ -7,8 +7,9 @@ import pytest
 
 from otcdesk.money import Asset
 from otcdesk.rails.protocols import RailPending, RailUnavailable, RailUnknown, Receipt
-from tests.support.anvil.chain import ETHER, Anvil, Token
-from tests.support.anvil.site import CONFIRMATIONS, FAR, PLENTY, SOURCE, Site, account
+from otcdesk.storage.database import Reads
+from tests.support.anvil.chain import ETHER, Anvil, Token, key_of
+from tests.support.anvil.site import CONFIRMATIONS, FAR, GAS_WALLET, PLENTY, SOURCE, Site, account
 from tests.support.desk import WA1
 
 NewSite = Callable[..., Site]
@@ -99,6 +100,33 @@ async def test_what_cannot_be_sent_is_refused_before_anything_happens(
     with pytest.raises(RailUnavailable, match=why):
         await site.rail.transfer(transfer)
     assert await site.store.find(transfer.lane, transfer.reference) is None
+
+
+async def test_a_wallet_sends_nothing_to_itself(site: Site) -> None:
+    with pytest.raises(RailUnavailable, match="source and destination"):
+        await site.rail.transfer(site.transfer(destination=account(SOURCE, network=site.network)))
+
+
+async def test_the_address_of_another_accounts_wallet_sends_nothing(site: Site) -> None:
+    address = site.keys.address_of(site.lane.number, account(network=site.network))
+    assert address is not None
+    site.token.mint(address, 5_000_000)
+    site.anvil.give_coin(address, ETHER)
+    with pytest.raises(RailUnavailable, match="no key"):
+        await site.rail.transfer(site.transfer(source=account(address, network=site.network)))
+
+
+async def test_an_address_that_is_changed_meanwhile_changes_nothing(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    transfer = site.transfer()
+    digest = await site.pending(transfer)
+    elsewhere = account(key_of(77)[0], network=site.network)
+    again = site.transfer(reference=transfer.reference, destination=elsewhere)
+    assert await site.pending(again) == digest
+    assert await site.confirmed(again) == Receipt(done=True, detail=digest)
+    assert "chain_recipient_changed" in capsys.readouterr().out
+    site.paid()
 
 
 async def test_tokens_are_not_sent_to_their_own_contract(site: Site) -> None:
@@ -212,3 +240,92 @@ async def _later(call: Awaitable[Receipt], turns: int) -> Receipt:
     for _ in range(turns * turns):
         await asyncio.sleep(0)
     return await call
+
+
+# -- paused ------------------------------------------------------------------------------------------------------------
+
+
+async def test_while_it_is_paused_nothing_is_signed(site: Site, new_site: NewSite) -> None:
+    """No higher fees, no other nonce, no gas, nothing in a gap; what was signed is sent again, the same."""
+    paused = new_site(like=site, paused=True, gas_wallet=GAS_WALLET)
+    site.anvil.give_coin(GAS_WALLET, ETHER)
+    transfer = site.transfer()
+    digest = await site.pending(transfer)
+    site.clock.advance(seconds=61)
+    assert await paused.pending(transfer) == digest
+    site.anvil.drop(digest)
+    assert await paused.pending(transfer) == digest
+    assert [one["hash"] for one in site.anvil.waiting()] == [digest]
+    site.anvil.drop(digest)
+    site.anvil.give_coin(SOURCE, 0)
+    assert await paused.pending(transfer) == digest
+    assert site.anvil.waiting() == []
+    site.anvil.give_coin(SOURCE, ETHER)
+    site.anvil.send_as(SOURCE, 0)
+    site.anvil.mine(CONFIRMATIONS)
+    assert await paused.pending(transfer) == digest
+    assert (await site.recorded(transfer)).nonce == 0
+    assert await site.pending(transfer) != digest
+
+
+async def test_while_it_is_paused_no_gap_is_filled(site: Site, new_site: NewSite) -> None:
+    site.anvil.send_as(SOURCE, 0)
+    snapshot = site.anvil.ask("evm_snapshot")
+    site.anvil.mine()
+    transfer = site.transfer()
+    digest = await site.pending(transfer)
+    site.anvil.ask("evm_revert", snapshot)
+    site.anvil.ask("anvil_dropAllTransactions")
+    assert await new_site(like=site, paused=True).pending(transfer) == digest
+    assert [one["hash"] for one in site.anvil.waiting()] == [digest]
+
+
+@pytest.mark.parametrize("paused", [False, True])
+async def test_what_was_sent_after_a_backup_is_not_sent_again(
+    site: Site, new_site: NewSite, reads: Reads, paused: bool
+) -> None:
+    """The fees were raised after the backup, and that transaction was mined: the database does not know its hash."""
+    transfer = site.transfer()
+    await site.pending(transfer)
+    site.clock.advance(seconds=61)
+    digest = await site.pending(transfer)
+    site.anvil.mine(CONFIRMATIONS)
+    site.paid()
+    await reads.pool.execute("delete from chain_transactions where hash = $1", digest)
+    restored = new_site(like=site, paused=paused)
+    for _ in range(2):
+        with pytest.raises(RailUnknown, match=f"{digest} has moved the same under its nonce") as caught:
+            await restored.rail.transfer(transfer)
+        assert not isinstance(caught.value, RailPending)
+        site.anvil.mine(CONFIRMATIONS)
+    assert len((await site.recorded(transfer)).transactions) == 1
+    site.paid()
+
+
+# -- the rail's own ----------------------------------------------------------------------------------------------------
+
+
+async def test_what_the_rail_sends_for_itself_ends_although_nobody_asks(site: Site, new_site: NewSite) -> None:
+    giving = new_site(like=site, gas_wallet=GAS_WALLET)
+    site.anvil.give_coin(GAS_WALLET, ETHER)
+    site.anvil.give_coin(SOURCE, 0)
+    await giving.pending(site.transfer())
+    (gas,) = await site.store.own_under_way(site.network)
+    site.anvil.mine(CONFIRMATIONS - 1)
+    await giving.rail.tend()
+    assert await site.store.own_under_way(site.network) == [gas]
+    site.anvil.mine()
+    await giving.rail.tend()
+    assert await site.store.own_under_way(site.network) == []
+    ended = await site.store.find(gas.lane, gas.reference)
+    assert ended is not None
+    assert ended.outcome == "done"
+
+
+async def test_a_node_that_is_away_does_not_disturb_who_tends(site: Site, new_site: NewSite) -> None:
+    giving = new_site(like=site, gas_wallet=GAS_WALLET)
+    site.anvil.give_coin(GAS_WALLET, ETHER)
+    site.anvil.give_coin(SOURCE, 0)
+    await giving.pending(site.transfer())
+    await new_site(like=site, rpc_urls=("http://127.0.0.1:9/",)).rail.tend()
+    assert len(await site.store.own_under_way(site.network)) == 1

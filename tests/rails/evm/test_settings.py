@@ -1,6 +1,7 @@
 """The chains file: what it says, and what it refuses and how."""
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,11 @@ SECOND = GOOD.partition('"keys.toml"')[2].replace("ethereum", "another")
         (GOOD + GOOD.rpartition("[")[2].replace("networks", "[networks").replace("USDC", "EURC"), "one contract"),
         (GOOD + SECOND, "one chain_id"),
         (GOOD.partition("[")[0], "networks"),
+        (f'simulated = ["ethereum"]{GOOD}', "ethereum is simulated and has nodes"),
+        (GOOD.replace("8545", "85450"), "rpc_urls"),
+        (GOOD.replace("//127.0.0.1", "//[127.0.0.1"), "rpc_urls"),
+        (GOOD.replace("max_fee_wei = 1", f"max_fee_wei = 1{'0' * 30}"), "max_fee_wei"),
+        (GOOD.replace("max_fee_wei = 1", f"max_fee_wei = 1{'0' * 5000}"), "4300"),
         ("key_file = ", "Invalid value"),
     ],
 )
@@ -100,3 +106,42 @@ def test_the_files_of_the_guide_are_valid(tmp_path: Path) -> None:
     settings, given = chains_settings(file)
     assert settings.networks["ethereum"].gas_wallet == address
     assert Keys(given).signer(address) is not None
+
+
+def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
+    file = written(tmp_path)
+    file.write_bytes(b"\xff" + GOOD.encode())
+    with pytest.raises(SettingsError, match="is not UTF-8"):
+        chains_settings(file)
+
+
+def test_a_file_of_brackets_is_refused(tmp_path: Path) -> None:
+    depth = sys.getrecursionlimit()
+    sys.setrecursionlimit(1_000)  # the tests' own imports have raised it
+    try:
+        with pytest.raises(SettingsError, match="is nested too deeply"):
+            chains_settings(written(tmp_path, f"x = {'[' * 5_000}{']' * 5_000}"))
+        with pytest.raises(SettingsError, match="is not a valid file of keys"):
+            chains_settings(written(tmp_path, keys=f"x = {'[' * 5_000}{']' * 5_000}"))
+    finally:
+        sys.setrecursionlimit(depth)
+
+
+def test_the_addresses_of_nodes_are_not_shown(tmp_path: Path) -> None:
+    chains, _ = chains_settings(written(tmp_path))
+    assert "secret" not in repr(chains)
+    with pytest.raises(SettingsError) as caught:
+        chains_settings(written(tmp_path, GOOD.replace("https://node", "https://user:hidden/word@node")))
+    assert "hidden" not in str(caught.value)
+
+
+@pytest.mark.parametrize("mode, chains, warned", [(0o600, GOOD, False), (0o640, GOOD, True), (0o644, "", False)])
+def test_passwords_that_others_may_read_are_warned_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], mode: int, chains: str, warned: bool
+) -> None:
+    file = written(tmp_path, chains or GOOD.replace("/v3/secret", ""))
+    file.chmod(mode)
+    chains_settings(file)
+    told = capsys.readouterr().out
+    assert ("chains_file_open_to_others" in told) is warned
+    assert "secret" not in told

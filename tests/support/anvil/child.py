@@ -54,7 +54,7 @@ def carrying_out(dsn: str, chains_file: Path, transfers: Sequence[Transfer]) -> 
 
 async def _carry_out(order: Order) -> None:
     reads = await Reads.open(order.dsn, connections_max=4, statement_timeout_ms=10_000)
-    async with open_chains(order.chains_file, reads, SystemClock()) as rail:
+    async with open_chains(order.chains_file, reads, SystemClock(), rail_timeout_ms=30_000) as rail:
 
         async def one(transfer: Transfer) -> tuple[str, str]:
             while True:

@@ -34,6 +34,7 @@ class Relay:
         self.answering: dict[str, Answer] = {}
         self.stopped: dict[str, Stopped] = {}
         self.stopped_after: dict[str, Stopped] = {}
+        self.forgetful: dict[str, str] = {}
         self.away = False
 
     async def __aenter__(self) -> Self:
@@ -66,14 +67,21 @@ class Relay:
         """Let a method be refused, without the node having heard of it."""
         self.answering[method] = _Unheard(message)
 
+    def refuse_past(self, method: str, message: str) -> None:
+        """Let a method be refused for all blocks but the newest, as a node without an archive does for old ones."""
+        self.forgetful[method] = message
+
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         asked = await request.json()
         method = asked["method"]
         change = self.answering.get(method)
         if self.away:
             return await _close(request)
-        if isinstance(change, _Unheard):
-            error = {"code": -32000, "message": change.message}
+        unheard = change.message if isinstance(change, _Unheard) else None
+        if method in self.forgetful and asked["params"][-1] != "latest":
+            unheard = self.forgetful[method]
+        if unheard is not None:
+            error = {"code": -32000, "message": unheard}
             return web.json_response({"jsonrpc": "2.0", "id": asked["id"], "error": error})
         if held := self.stopped.get(method):
             held.came.set()

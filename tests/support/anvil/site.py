@@ -135,6 +135,7 @@ class Site:
                 max_fee_wei = {self.settings.max_fee_wei}
                 gas_wallet = "{GAS_WALLET}"
                 wait_ms = 0
+                sandboxes = true
 
                 [networks.{self.network}.tokens.USDC]
                 contract = "{self.token.address}"
