@@ -20,13 +20,19 @@ import msgspec
 import structlog
 
 from otcdesk.actions.accept_quote import AcceptQuote
+from otcdesk.actions.bid_resale import AcceptBid
+from otcdesk.actions.burn_holding import BurnHolding
 from otcdesk.actions.buy_resale import BuyResale, BuyUnsold
 from otcdesk.actions.catalogue import CATALOGUE
 from otcdesk.actions.list_resale import ListResale
 from otcdesk.actions.record_deposit import ConcludeDeposit, RecordDeposit
+from otcdesk.actions.record_job import RecordJob
+from otcdesk.actions.retry_job import RetryJob
 from otcdesk.actions.review_payout import CancelPayout, ReleasePayout
 from otcdesk.actions.sell_payout import SellPayout
-from otcdesk.actions.withdraw_resale import WithdrawResale
+from otcdesk.actions.send_funds import SendFunds
+from otcdesk.actions.take_resale import TakeResale
+from otcdesk.actions.withdraw_resale import CloseResale, WithdrawResale
 from otcdesk.api.auth import Authenticator, Sessions
 from otcdesk.api.deals.routes import DealsDialect
 from otcdesk.api.deals.services import DealsServices
@@ -113,8 +119,12 @@ _ACCEPTED = (CATALOGUE[AcceptQuote].name, DONE)
 _PAYABLE_BY = (SellPayout, ReleasePayout, CancelPayout, RecordDeposit, ConcludeDeposit)
 _PAYABLE = frozenset((CATALOGUE[command].name, DONE) for command in _PAYABLE_BY)
 
-#: How a batch tells that somebody has asked for jobs; those by which the chain only follows can wait for the next look.
-_ASKED = frozenset((CATALOGUE[command].name, DONE) for command in (ListResale, WithdrawResale, BuyUnsold, BuyResale))
+#: How a batch tells that jobs wait for the chain: those that somebody has asked for, or those by which it follows.
+_ASKED_BY = (
+    *(ListResale, WithdrawResale, BuyUnsold, BuyResale, AcceptBid, BurnHolding),
+    *(TakeResale, CloseResale, SendFunds, RecordJob, RetryJob),
+)
+_ASKED = frozenset((CATALOGUE[command].name, DONE) for command in _ASKED_BY)
 
 DIALECTS: tuple[type[Dialect], ...] = (
     ExchangesDialect,

@@ -95,6 +95,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     deals_token_seconds: Annotated[
         int, Meta(ge=1, le=2_592_000, description="How long an access token of the deals dialect is good, seconds.")
     ] = 36_000
+    deals_form_bytes_max: Annotated[
+        int, Meta(ge=1_024, le=67_108_864, description="Largest form with files of the deals dialect, bytes.")
+    ] = 8_388_608
     checkout_prefix: Annotated[
         str, Meta(pattern="^(/[A-Za-z0-9._-]+)+$", description="Path under which checkouts have their pages.")
     ] = "/checkout"

@@ -203,6 +203,12 @@ JOBS_OLDEST_SECONDS = Figure(
     meaning="For how long the oldest of them has waited: a job that is stuck",
     unit=_NANOSECONDS,
 )
+JOBS_FAILED = Figure(
+    kind=Kind.GAUGE,
+    name="otcdesk_jobs_failed",
+    meaning="Jobs that the chain refused after the books had moved, and that nobody has retried: the chain differs by"
+    " them",
+)
 CHAIN_SENDS_UNCONFIRMED = Figure(
     kind=Kind.GAUGE,
     name="otcdesk_chain_sends_unconfirmed",
@@ -283,6 +289,7 @@ class Metrics:
         self._payouts_oldest = self._place(PAYOUTS_OLDEST_SECONDS)
         self._jobs_under_way = self._place(JOBS_UNDER_WAY)
         self._jobs_oldest = self._place(JOBS_OLDEST_SECONDS)
+        self._jobs_failed = self._place(JOBS_FAILED)
         self._job_calls = {outcome: self._place(JOB_CALLS, outcome) for outcome in VENUE_OUTCOMES}
         self._chain_sends_unconfirmed = self._place(CHAIN_SENDS_UNCONFIRMED)
         self._chain_sends_oldest = self._place(CHAIN_SENDS_OLDEST_SECONDS)
@@ -373,6 +380,10 @@ class Metrics:
         """Say how many jobs wait for the chain, and for how long the oldest."""
         self._cells[self._jobs_under_way] = number
         self._cells[self._jobs_oldest] = max(longest_ms, 0) * 1_000_000
+
+    def jobs_failed(self, number: int) -> None:
+        """Say how many jobs failed by which the chain was to follow the books, and have none in their place."""
+        self._cells[self._jobs_failed] = number
 
     def chain_sends_unconfirmed(self, number: int, longest_ms: int) -> None:
         """Say how much is recorded to be sent to real chains and not confirmed, and for how long the oldest."""

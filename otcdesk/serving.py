@@ -179,6 +179,7 @@ def _job_loops(program: Program) -> list[Loop]:
 
     async def count() -> bool:
         program.metrics.jobs_under_way(*(await worker.under_way() if leadership.leads else (0, 0)))
+        program.metrics.jobs_failed(await worker.failed() if leadership.leads else 0)
         return False
 
     carrying = Loop("jobs", carry, period_ms=settings.job_period_ms)

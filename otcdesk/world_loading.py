@@ -137,6 +137,7 @@ class WorldLoader:
         people = declared_supervisors(world.tenants)
         _check_request_keys(world, kind)
         await self._check_clients(lane, world, people)
+        await self._check_resales(lane, declaration)
         missing = await missing_webhooks(self.subscriptions, lane, world)
         if clock is not None:
             await self._submit(lane, clock)
@@ -195,6 +196,24 @@ class WorldLoader:
                 known = await self.credentials.named(lane, tenant_id(tenant.ref), row.ref)
                 if known is not None and known.supervisor_id != _called_as(tenant.ref, row, people):
                     raise _invalid(f"the client {row.ref!r} calls as another supervisor, or as none: revoke it first")
+
+    async def _check_resales(self, lane: int, declaration: Declaration) -> None:
+        """Refuse DECLARATION_INVALID where something else has a branch's path, or the asset of what a branch issues."""
+        branches = [row for each in declaration.resales for row in each.branches]
+        issued = [(row.asset, row.id) for each in declaration.resales for row in each.currencies]
+        issued += [(row.asset, row.id) for each in declaration.resales for row in each.instruments]
+        taken: str | None = await self.desk.reads.value(
+            "resales",
+            "taken_by_others",
+            lane,
+            [row.path for row in branches],
+            [row.tenant_id for row in branches],
+            [row.id for row in branches],
+            [asset for asset, _ in issued],
+            [issued_id for _, issued_id in issued],
+        )
+        if taken is not None:
+            raise _invalid(f"another branch, currency or instrument has {taken!r} already")
 
     async def _supervisors(self, lane: int, people: DeclaredSupervisors) -> None:
         for role in people.roles:

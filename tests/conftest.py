@@ -8,12 +8,14 @@ side by side never meet.
 On another server than the embedded one only those tests run that ask for it and are about what it does. Every fixture
 that gives a database asks for `server_dsn`, so the first is seen from a test's fixtures and needs no marks: what is
 left out touches no database, or starts the embedded server itself. The second goes by folders: what `ELSEWHERE` names
-is about HTTP, processes and commands, and sends no statement that is not sent, or prepared, by the tests that stay.
+is about HTTP, processes, commands and chains, and sends no statement that is not sent, or prepared, by the tests that
+stay.
 """
 
 import logging
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -30,6 +32,10 @@ from otcdesk.storage.embedded import EmbeddedServer
 from tests.support.clusters import ThrowAwayCluster, debian_binaries
 from tests.support.databases import copied, create_template, drop, hurry, run_apart, with_database
 from tests.support.desk import Lane, new_lane
+
+#: How deep Python may go. A library that signs for chains raises it a hundredfold when it is imported, and readers of JSON
+#: overflow the stack then, where they would have refused what is too deep. The program takes that back, as is done here.
+_RECURSION_LIMIT = sys.getrecursionlimit()
 
 # A failing example is printed as code that repeats it, and the seed of every run with it.
 hypothesis.settings.register_profile("default", deadline=None, print_blob=True, max_examples=200)
@@ -98,7 +104,19 @@ _server = _Server()
 EMBEDDED, DEBIAN = "embedded", "debian"
 
 #: Folders of tests that would do the same again on another server.
-ELSEWHERE = ("api", "bench", "checkout", "cli", "contract", "handover", "house", "properties", "simulation", "stories")
+ELSEWHERE = (
+    "api",
+    "bench",
+    "checkout",
+    "cli",
+    "contract",
+    "handover",
+    "house",
+    "properties",
+    "rails/evm",
+    "simulation",
+    "stories",
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -115,6 +133,11 @@ def pytest_configure(config: pytest.Config) -> None:
         _server.start(config.option.postgres)
 
 
+def pytest_collection_finish() -> None:
+    """Take back what the imports of test files have changed of the interpreter."""
+    sys.setrecursionlimit(_RECURSION_LIMIT)
+
+
 def pytest_report_header(config: pytest.Config) -> str:
     """Say on which server the tests run."""
     named = "that of TEST_DATABASE_URL" if os.environ.get("TEST_DATABASE_URL") else None
@@ -129,7 +152,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         item
         for item in items
         if "server_dsn" in getattr(item, "fixturenames", ())
-        and item.path.relative_to(config.rootpath).parts[1] not in ELSEWHERE
+        and not any(item.path.is_relative_to(config.rootpath / "tests" / folder) for folder in ELSEWHERE)
     ]
     config.hook.pytest_deselected(items=[item for item in items if item not in asking])
     items[:] = asking

@@ -106,13 +106,24 @@ def account(books: Books, account_id: UUID) -> Account:
 
 
 def own_account(
-    books: Books, account_id: UUID, purpose: str, asset: str, owner_id: UUID = DESK_ID, *, network: str = ""
+    books: Books,
+    account_id: UUID,
+    purpose: str,
+    asset: str,
+    owner_id: UUID = DESK_ID,
+    *,
+    network: str = "",
+    beside: Account | None = None,
 ) -> Account:
-    """Return an account that may not go below zero, opening it with its first use, on a network if it has to be."""
+    """Return an account that may not go below zero, opening it with its first use, on a network if it has to be.
+
+    It is opened at the address of an account `beside` it, of the same owner, if that is on the network.
+    """
     found = books.find(Account, account_id)
     if found is not None:
         return found
-    opened = Account(id=account_id, owner_id=owner_id, purpose=purpose, asset=asset, network=network)
+    address = beside.address if beside is not None and beside.network == network else None
+    opened = Account(id=account_id, owner_id=owner_id, purpose=purpose, asset=asset, network=network, address=address)
     books.add(opened)
     return opened
 

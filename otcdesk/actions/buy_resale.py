@@ -278,6 +278,7 @@ def pay(books: Books, moment: Moment, order: Order, purchase: Purchase, seller: 
     """
     pays = account(books, order.source_account_id)
     paid_id, purpose, owner_id = seller
+    sold_from = books.find(Account, party_account_id(owner_id, order.destination_asset)) if purpose == HOLDING else None
     return start_job(
         books,
         moment,
@@ -287,7 +288,7 @@ def pay(books: Books, moment: Moment, order: Order, purchase: Purchase, seller: 
         party_id=purchase.party_id,
         instrument_id=purchase.instrument_id,
         source=pays,
-        destination=own_account(books, paid_id, purpose, pays.asset, owner_id, network=pays.network),
+        destination=own_account(books, paid_id, purpose, pays.asset, owner_id, network=pays.network, beside=sold_from),
         units=order.source_units - purchase.fee_units - purchase.desk_fee_units,
     )
 

@@ -8,6 +8,8 @@
 | replay | stored answer, or the current state |
 | in_flight | what a key meets whose first request still runs |
 | audits_refusals | a refusal is written to the audit chain even if nothing else is |
+
+A command that says what its caller may do is refused to whoever may not, before its key is looked at.
 """
 
 from typing import Any
@@ -182,7 +184,7 @@ _JOB = Policy(scope="resale", compares_body=True, in_flight=InFlight.WAIT)
 #: As a job's, in a space of its own: what such a key leads to is an order.
 _BID = Policy(scope="resale_bid", compares_body=True, in_flight=InFlight.WAIT)
 
-#: The same for what the admins of branches make and send, in a space of its own: no such key leads to a job or an order.
+#: The same for what admins of branches make and send, in a space of its own: such a key leads to no job and no order.
 _ADMIN = Policy(scope="resale_admin", compares_body=True, in_flight=InFlight.WAIT, audits_refusals=True)
 
 _ROWS = (

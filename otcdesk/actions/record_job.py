@@ -22,11 +22,13 @@ from otcdesk.domain.jobs import (
     COMPLETED,
     FAIL,
     LIST,
+    NOTHING_LEFT,
     PURCHASE,
     STARTED,
     WITHDRAW,
     Job,
     moved_job,
+    over_already,
 )
 from otcdesk.domain.noun import Noun
 from otcdesk.domain.orders import Order
@@ -138,7 +140,7 @@ def _begin_withdrawing(books: Books, moment: Moment, job: Job) -> JobRecorded:
     order = order_by_the_clock(books, moment, _order_of(books, job))
     available = resale_of(books, order.id).available
     if order.state != ACTIVE or available == 0:
-        why = "Nothing of the listing is left." if order.state == ACTIVE else f"The listing is {order.state} already."
+        why = NOTHING_LEFT if order.state == ACTIVE else over_already(order.state)
         return _kept(books, moved_job(job, FAIL, moment.now, error=why))
     books.put(after := moved(order, resales.WITHDRAW, moment.now))
     books.add(event_of(after, resales.WITHDRAW, moment.caller))

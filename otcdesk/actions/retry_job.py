@@ -42,6 +42,7 @@ def retry_job(command: RetryJob, books: Books, moment: Moment) -> JobRetried:
         waits_for=CHAIN_JOB,
         reference=job_reference(again_id, tries),
         tries=tries,
+        replaces=job.id,
         hash=None,
         error=None,
         caller=moment.caller,

@@ -31,7 +31,6 @@ from otcdesk.domain.resales import (
 from otcdesk.errors import Code, Refusal
 from otcdesk.money import UNITS_MAX, units_of
 
-
 #: What accounts are for at whose addresses somebody is.
 _KEPT: Final = (HOLDING, FUNDS)
 
@@ -79,12 +78,16 @@ def send_funds(command: SendFunds, books: Books, moment: Moment) -> FundsSent:
     if account_id == funds_id:
         raise Refusal(Code.CUSTODY_NOT_FOUND)
     books.want((ListedAsset, currency.asset), (Account, funds_id), (Account, account_id))
+    known, sender = books.find(Account, account_id), books.find(Account, funds_id)
+    network = "" if sender is None else sender.network
+    if known is not None and not _is_there(known, at, network):
+        raise Refusal(Code.CUSTODY_NOT_FOUND)
     units = _units(books, currency, command.amount)
     funds = covering_account(books, funds_id, units, Code.BRANCH_NOT_COVERED)
     check_fits(books, funds.id, account_id, units)
-    recipient = own_account(books, account_id, purpose, currency.asset, at.owner_id)
+    recipient = own_account(books, account_id, purpose, currency.asset, at.owner_id, network=network)
     if recipient.address is None:  # where money was sent to is where it will be
-        books.put(recipient := recipient.with_(network=recipient.network or at.network, address=at.address))
+        books.put(recipient := recipient.with_(network=network, address=at.address))
     transaction_id = moment.new_id(0)
     post(
         books,
@@ -134,6 +137,16 @@ def _recipient(books: Books, moment: Moment, recipient_id: UUID | None, asset: s
     if branch is not None and branch.tenant_id == moment.owner_id:
         return at, branch_account_id(branch.id, FUNDS, asset), FUNDS
     raise Refusal(Code.CUSTODY_NOT_FOUND)
+
+
+def _is_there(known: Account, at: Account, network: str) -> bool:
+    """Tell whether an account lies on a network at the same address as `at`, or can: it has none, and never had money.
+
+    Money that came to an account without an address lies at one that the chain rail has for it.
+    """
+    if known.address is None:
+        return known.version == 0 and known.network in {"", network}
+    return known.network == network and known.address.lower() == (at.address or "").lower()
 
 
 def _units(books: Books, currency: Currency, amount: Decimal) -> int:

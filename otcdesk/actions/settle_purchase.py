@@ -56,7 +56,11 @@ def purchase_settled(books: Books, moment: Moment, job: Job, order: Order) -> No
     books.add(event_of(after, COMPLETE, moment.caller))
     resale = _sold_of_listing(books, moment, purchase)
     gross = worth(books, currency, purchase.quantity, purchase.price_units)
-    gives = account(books, gives_id)
+    gives, pays, gets_id = (
+        account(books, gives_id),
+        account(books, order.source_account_id),
+        order.destination_account_id,
+    )
     sale = Sale(
         order=after,
         market=purchase.market,
@@ -64,8 +68,8 @@ def purchase_settled(books: Books, moment: Moment, job: Job, order: Order) -> No
         branch_id=purchase.branch_id,
         units=purchase.quantity,
         gives=gives,
-        gets=own_account(books, order.destination_account_id, HOLDING, asset, purchase.party_id, network=gives.network),
-        pays=account(books, order.source_account_id),
+        gets=own_account(books, gets_id, HOLDING, asset, purchase.party_id, network=gives.network, beside=pays),
+        pays=pays,
         is_paid=account(books, paid_id),
         proceeds=Proceeds(
             gross,

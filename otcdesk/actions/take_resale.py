@@ -137,7 +137,15 @@ def taken_by_branch(books: Books, moment: Moment, order: Order, resale: Resale) 
     if order.pay_hold_id is None:
         raise AssertionError(f"order {order.id} is {order.state} and holds nothing")
     capture_hold(books, moment, order.pay_hold_id)
-    books.put(resale.with_(available=0, sold=resale.sold + resale.available))
+    proceeds = proceeds_of(gross, resale.market, branch, terms_of(books))
+    books.put(
+        resale.with_(
+            available=0,
+            sold=resale.sold + resale.available,
+            taken_fee_units=proceeds.fee.units,
+            taken_desk_fee_units=proceeds.desk_fee.units,
+        )
+    )
     after = moved(order, COMPLETE, moment.now, pay_hold_id=None)
     books.put(after)
     books.add(event_of(after, COMPLETE, moment.caller))
@@ -152,9 +160,9 @@ def taken_by_branch(books: Books, moment: Moment, order: Order, resale: Resale) 
         gets=own_account(books, inventory_id, INVENTORY, asset, branch.id, network=gives.network),
         pays=funds,
         is_paid=own_account(
-            books, order.destination_account_id, HOLDING, money, resale.party_id, network=funds.network
+            books, order.destination_account_id, HOLDING, money, resale.party_id, network=funds.network, beside=gives
         ),
-        proceeds=proceeds_of(gross, resale.market, branch, terms_of(books)),
+        proceeds=proceeds,
         from_chain=escrow_account(books, resale, asset),
     )
     settle(books, moment, sale, transaction_id=moment.new_id(3))

@@ -127,7 +127,7 @@ class Connection(asyncio.Protocol):
         self._read_on()
 
     def _read_on(self) -> None:
-        while self._unread and len(self._ahead) < _AHEAD_MAX:
+        while self._unread and len(self._ahead) < _AHEAD_MAX and not (self._coming and self._coming.is_held_back):
             piece, self._unread = self._unread[:_PIECE_BYTES], self._unread[_PIECE_BYTES:]
             self._read(piece)
         if self._paused != bool(self._unread):
@@ -201,8 +201,10 @@ class Connection(asyncio.Protocol):
             keep_alive=self._parser.should_keep_alive() and self._parser.get_http_version() != "1.0",
             body_bytes_max=self._limits.body_bytes,
         )
-        if self._headers.get(b"expect", b"").lower() == b"100-continue" and self._parser.get_http_version() != "1.0":
-            self._coming.on_waiting = self._continue
+        waits = (
+            self._headers.get(b"expect", b"").lower() == b"100-continue" and self._parser.get_http_version() != "1.0"
+        )
+        self._coming.on_waiting = self._continue if waits else self._read_on
 
     def on_body(self, body: bytes) -> None:
         """Keep a piece of the body, as far as anybody may want it."""
@@ -271,6 +273,8 @@ class Connection(asyncio.Protocol):
             if keep_alive and self._last and not self._transport.is_closing():
                 self._transport.write(self._last)
             self._transport.close()
+        else:
+            self._read_on()  # what was held back of a body that nobody has asked for
 
     def _break_off(self) -> None:
         """Know that the request that is coming in will never be whole."""
@@ -289,6 +293,7 @@ class Connection(asyncio.Protocol):
         """Tell a client to send the body that it announced."""
         if self._task is not None and not self._transport.is_closing():
             self._transport.write(_CONTINUE)
+        self._read_on()
 
     def _look_at_the_clock(self) -> None:
         """Hang up on a client that is silent, sends one request, or leaves its answers unread, for too long."""

@@ -150,6 +150,10 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     #: Of what kind the body is, and the answer, where they are no JSON: the handler is given, and gives, their bytes.
     takes: str | None = None
     gives: str | None = None
+    #: The schema of a body that is no JSON, where more can be said of it than that it is a text.
+    form: Mapping[str, Any] | None = None
+    #: Headers that may stand for a body, and the schemas of what is in them.
+    credential_headers: Mapping[str, Mapping[str, Any]] = {}
     #: What other statuses than the usual mean that it went well.
     also: Mapping[int, str] = {}
     keyed: bool = False
@@ -185,6 +189,8 @@ class Dialect:
     content_type: bytes = b"application/json"
     #: What an idempotency key looks like, in the regular expressions that Python and JSON Schema share.
     key_pattern: str = ".+"
+    #: The schemas of parts of paths, by their names; of any other it is said that it is a text.
+    path_schemas: Mapping[str, Mapping[str, Any]] = {}
 
     def __init__(
         self,
@@ -284,13 +290,17 @@ class Dialect:
     async def read_body(self, request: Request, route: Route) -> Any:
         """Read the body as the route's shape, or as it is where that is no JSON."""
         if route.takes is not None:
-            return await self.raw_body(request)
+            return await self.raw_body(request, self.body_bytes_max(route))
         check_content_type(request)
         return decode_body(await self.raw_body(request), route.body)
 
-    async def raw_body(self, request: Request) -> bytes:
+    def body_bytes_max(self, route: Route) -> int | None:  # noqa: ARG002  (for subclasses)
+        """Return how long the body of a route may be that is no JSON; None: as long as any."""
+        return None
+
+    async def raw_body(self, request: Request, bytes_max: int | None = None) -> bytes:
         """Read a body as bytes, within the settings' time."""
-        return await request.body(seconds_max=self.desk.settings.body_seconds_max)
+        return await request.body(seconds_max=self.desk.settings.body_seconds_max, bytes_max=bytes_max)
 
     def render(self, value: Any, request: Request, route: Route) -> Answer:
         """Turn a handler's value into an answer."""

@@ -36,16 +36,18 @@ def _nobody_listens() -> None:
 class Request:
     """One HTTP request. Header names are lower case; a repeated header keeps its first value.
 
-    The edge that reads it adds the body piece by piece; whoever serves it asks for it whole. No more than
-    `body_bytes_max` bytes are kept, and none that nobody will ask for.
+    The edge that reads it adds the body piece by piece; whoever serves it asks for it whole. Until then it is held back
+    once more than `body_bytes_max` bytes are here; no more are kept unless that is asked for, and none that nobody will
+    ask for.
     """
 
     __slots__ = (
         "_arrived",
-        "_body",
+        "_asked",
         "_broken_off",
         "_headers",
         "_kept_max",
+        "_pieces",
         "_size",
         "_whole",
         "api_version",
@@ -97,7 +99,8 @@ class Request:
         self.taken = self.waited = False
         self._headers = headers
         self._kept_max = body_bytes_max
-        self._body = b""
+        self._pieces: list[bytes] = []
+        self._asked = False
         self._size = 0
         self._whole = False
         self._broken_off = False
@@ -124,11 +127,20 @@ class Request:
         """Return the query's fields; a repeated one keeps its last value."""
         return dict(self.query_fields)
 
-    async def body(self, *, seconds_max: int) -> bytes:
+    @property
+    def is_held_back(self) -> bool:
+        """Tell whether no more of the body is to be read before somebody asks for it, or the request is answered."""
+        return self._is_too_large and not self._asked
+
+    async def body(self, *, seconds_max: int, bytes_max: int | None = None) -> bytes:
         """Return the whole body; refuses BODY_TOO_LARGE without waiting for more, REQUEST_INVALID if it stays away.
 
-        Raises ClientGone when the client hangs up in the middle of it.
+        It may have `bytes_max` bytes, else as many as are kept of any. Raises ClientGone when the client hangs up in
+        the middle of it.
         """
+        if bytes_max is not None:
+            self._kept_max = bytes_max
+        self._asked = True
         announced = self.header("content-length")
         if announced is not None and announced.isdigit() and int(announced[:20]) > self._kept_max:
             raise Refusal(Code.BODY_TOO_LARGE)
@@ -138,7 +150,9 @@ class Request:
             raise Refusal(Code.BODY_TOO_LARGE)
         if not self._whole:
             raise ClientGone
-        return self._body
+        if len(self._pieces) > 1:
+            self._pieces = [b"".join(self._pieces)]
+        return self._pieces[0] if self._pieces else b""
 
     async def _wait(self, seconds_max: int) -> None:
         self._arrived = asyncio.Event()
@@ -159,11 +173,11 @@ class Request:
     def add_body(self, piece: bytes) -> None:
         """Take a piece of the body that came in."""
         self._size += len(piece)
-        if self._is_too_large:
-            self._body = b""
-            self._tell()
+        if not self._is_too_large or self.is_held_back:
+            self._pieces.append(piece)
         else:
-            self._body += piece
+            self._pieces = []
+            self._tell()
 
     def complete_body(self) -> None:
         """Know that there is no more of the body."""
@@ -177,8 +191,8 @@ class Request:
 
     def drop_body(self) -> None:
         """Keep nothing of what may still come: the request is answered."""
-        self._body = b""
-        self._kept_max = -1
+        self._pieces = []
+        self._kept_max, self._asked = -1, True
 
     def _tell(self) -> None:
         if self._arrived is not None:

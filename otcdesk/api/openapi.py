@@ -4,6 +4,7 @@ Nothing is written twice: what the document says of a body is what the server de
 is the table that the server answers from. What it says of webhooks is the shapes that they are written from.
 """
 
+from inspect import cleandoc
 from typing import Any, get_args
 
 import msgspec
@@ -75,6 +76,9 @@ def openapi_document(dialect: type[Dialect], prefix: str) -> dict[str, Any]:
     shapes += [kind.shape for kind in callbacks.messages.values()] if callbacks else []
     schemas, components = msgspec.json.schema_components(shapes, ref_template="#/components/schemas/{name}")
     schema_of = dict(zip(map(id, shapes), schemas, strict=True))
+    for component in components.values():
+        if "description" in component:
+            component["description"] = cleandoc(component["description"])
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(dialect, route, schema_of)
@@ -109,7 +113,10 @@ def _operation(dialect: type[Dialect], route: Route, schema_of: dict[int, Any]) 
         operation["x-required-scope"] = route.scope
     forms = [schema_of[id(shape)] for shape in _alternatives(route.body)]
     if route.takes is not None:
-        operation["requestBody"] = {"required": True, "content": {route.takes: {"schema": {"type": "string"}}}}
+        operation["requestBody"] = {
+            "required": True,
+            "content": {route.takes: {"schema": route.form or {"type": "string"}}},
+        }
     elif forms:
         schema = forms[0] if len(forms) == 1 else {"anyOf": forms}
         if route.body_required:
@@ -127,7 +134,8 @@ def _together(name: str) -> dict[str, list[str]]:
 def _parameters(dialect: type[Dialect], route: Route) -> list[dict[str, Any]]:
     named = [part[1:-1] for part in route.path.split("/") if part.startswith("{")]
     parameters: list[dict[str, Any]] = [
-        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in named
+        {"name": name, "in": "path", "required": True, "schema": dialect.path_schemas.get(name, {"type": "string"})}
+        for name in named
     ]
     if route.query is not None:
         (component,) = msgspec.json.schema_components([route.query])[1].values()
@@ -138,6 +146,10 @@ def _parameters(dialect: type[Dialect], route: Route) -> list[dict[str, Any]]:
     parameters += [
         {"name": name, "in": "header", "required": required, "schema": _ID_SCHEMA}
         for name, required in route.headers.items()
+    ]
+    parameters += [
+        {"name": name, "in": "header", "required": False, "schema": schema}
+        for name, schema in route.credential_headers.items()
     ]
     if Code.CSRF_TOKEN_INVALID in route.refuses:
         parameters.append(_CSRF_PARAMETER)

@@ -45,11 +45,21 @@ SEND = "send"
 ASKED_FOR = (LIST, WITHDRAW, PURCHASE, BURN)
 
 
+#: Why a withdrawal fails of which the chain was never asked.
+NOTHING_LEFT = "Nothing of the listing is left."
+
+
+def over_already(state: str) -> str:
+    """Return why a withdrawal of what is over fails."""
+    return f"The listing is {state} already."
+
+
 class Job(Noun, frozen=True, kw_only=True, gc=False):
     """One movement on a chain: `units` of `asset` from account to account, under `reference` for ever.
 
     `market` is where its order trades. `hash` is of the chain's transaction as far as it is known, `error` why it
-    failed. `tries` counts how often an operator has had it asked for anew.
+    failed. `tries` counts how often the movement was asked for; an operator had this job made in place of the failed
+    one that it `replaces`.
     """
 
     id: UUID
@@ -68,6 +78,7 @@ class Job(Noun, frozen=True, kw_only=True, gc=False):
     waits_for: str | None = CHAIN_JOB
     reference: str
     tries: int = 1
+    replaces: UUID | None = None
     hash: str | None = None
     error: str | None = None
     caller: str

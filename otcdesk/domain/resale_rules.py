@@ -158,7 +158,8 @@ def _band(rule: ResaleRule, reference: Decimal) -> tuple[Decimal | None, Decimal
 
 
 _ALL = Decimal(100)
+_HUNDREDTH = Decimal("0.01")
 
 
 def _percent_of(value: Decimal, percent: Decimal) -> Decimal:
-    return worked_on(value, "multiply", percent).scaleb(-2)
+    return worked_on(worked_on(value, "multiply", percent), "multiply", _HUNDREDTH)

@@ -296,7 +296,8 @@ class Resale(Noun, frozen=True, kw_only=True, gc=False):
     """What is listed: how many units, for how much of the currency each; its life is the order's of the same id.
 
     `branch_id` is the instrument's. Of `quantity`, `available` can still be taken, `promised` waits for its buyers'
-    jobs, the rest is sold or was given back. `number` is the branch's own for it, from when it is active.
+    jobs, the rest is sold or was given back. `number` is the branch's own for it, from when it is active. Of what
+    its branch paid for it, `taken_fee_units` and `taken_desk_fee_units` were fees, as of a `Purchase`.
     """
 
     order_id: UUID
@@ -312,6 +313,8 @@ class Resale(Noun, frozen=True, kw_only=True, gc=False):
     sold: int = 0
     price_units: int
     number: int | None = None
+    taken_fee_units: int = 0
+    taken_desk_fee_units: int = 0
 
     @property
     def key(self) -> UUID:

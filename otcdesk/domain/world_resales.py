@@ -241,7 +241,18 @@ def declared_resales(file: TenantFile, scales: dict[str, int]) -> DeclaredResale
     )
     if len(declared.accounts) != len({row.id for row in declared.accounts}):
         raise invalid(f"somebody of tenant {file.ref!r} has the same asset twice")
+    _check_networks(declared)
     return declared
+
+
+def _check_networks(declared: DeclaredResales) -> None:
+    """Refuse accounts of one currency or instrument on several networks: nothing moves between them."""
+    issued = {row.asset for row in declared.currencies} | {row.asset for row in declared.instruments}
+    networks: dict[str, str] = {}
+    for row in declared.accounts:
+        network = networks.setdefault(row.asset, row.network)
+        if row.asset in issued and network != row.network:
+            raise invalid(f"accounts of {row.asset!r} are on the networks {network!r} and {row.network!r}")
 
 
 def check_apart(all_tenants: list[DeclaredResales]) -> None:

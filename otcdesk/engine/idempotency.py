@@ -29,7 +29,10 @@ def record_key(ticket: Ticket) -> tuple[type[KeyRecord], Any]:
 
 
 def replay(ticket: Ticket, record: KeyRecord, books: Books, moment: Moment) -> Reply:
-    """Answer a key that was used before; refuses whom its verb does not permit, KEY_REUSED, or what was refused then."""
+    """Answer a key that was used before.
+
+    Refuses, in this order: whom its verb does not permit, KEY_REUSED, again what was refused then.
+    """
     verb = ticket.verb
     if verb.permits is not None:
         verb.permits(ticket.command, books, moment)

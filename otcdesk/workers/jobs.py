@@ -89,6 +89,11 @@ class Jobs(Waves[JobWork]):
             told = command.outcome
             self.contradicted(one, recorded=recorded.job.state, told=told, detail=command.detail)
 
+    async def failed(self) -> int:
+        """Return how many jobs failed that only follow the books and that nobody has had tried anew."""
+        number: int = await self.reads.value("leases", "jobs_failed")
+        return number
+
     async def ask_again(self, lane: int, reference: str) -> None:
         """Let a job rest no longer: the chain is asked for it with the next wave."""
         await self.reads.value("leases", "end_rest", lane, reference)

@@ -41,3 +41,10 @@ def test_a_policy_about_keys_belongs_to_a_command_that_takes_one() -> None:
             assert not verb.policy.keeps_refusals
         if verb.policy.replay is Replay.CURRENT:
             assert verb.current is not None
+
+
+def test_what_a_key_answers_is_told_to_whom_the_command_is_permitted() -> None:
+    """Where a command says what its caller may do, a key that somebody else has used does not lead around that."""
+    for command, verb in CATALOGUE.items():
+        says = "mandate" in command.__struct_fields__
+        assert (verb.permits is not None) == (says and verb.policy.scope is not None), command

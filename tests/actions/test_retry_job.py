@@ -47,7 +47,7 @@ def test_what_follows_and_failed_is_made_by_another_job_under_another_reference_
         getattr(failed, name) for name in (*same, "asset", "units")
     ]
     assert (again.state, again.tries, again.waits_for, again.caller) == ("started", 2, "chain_job", "operator")
-    assert (again.hash, again.error, again.version) == (None, None, 1)
+    assert (again.hash, again.error, again.version, again.replaces) == (None, None, 1, failed.id)
     assert again.reference not in {failed.reference, ""}
     assert desk.get(Job, failed.id) == failed
     assert desk.refuse(RetryJob(job_id=failed.id)) is Code.INVALID_STATE

@@ -6,12 +6,13 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from otcdesk.actions.burn_holding import NOBODYS_ADDRESS
 from otcdesk.actions.retry_job import RetryJob
 from otcdesk.actions.send_funds import SendFunds
 from otcdesk.domain.brokerage import holding_id
 from otcdesk.domain.jobs import SEND, Job
 from otcdesk.domain.ledger import Account, LedgerTransaction
-from otcdesk.domain.resales import FUNDS, Currency, branch_account_id
+from otcdesk.domain.resales import FUNDS, Currency, Mandate, branch_account_id
 from otcdesk.errors import Code
 from otcdesk.money import UNITS_MAX
 from tests.support.estate import (
@@ -38,7 +39,7 @@ FUNDS_OF_N = branch_account_id(N, FUNDS, "VUSD")
 
 
 def sending(amount: str = "12.5", recipient_id: UUID | None = U2_MONEY, **told: Any) -> SendFunds:
-    usual = {"currency_id": C, "mandate": ROOT}
+    usual = {"currency_id": C, "address": "0x0a", "mandate": ROOT}
     return SendFunds(recipient_id=recipient_id, amount=Decimal(amount), **{**usual, **told})
 
 
@@ -69,10 +70,17 @@ def test_a_refused_job_leaves_the_books_and_is_made_by_another() -> None:
     assert units(desk, U2, "VUSD") == (512_500_000, 0)
 
 
-def test_a_wallet_of_tokens_leads_to_its_owners_money_at_the_same_address() -> None:
+def on(desk: PureDesk, network: str, *account_ids: UUID) -> None:
+    """Let accounts lie on a network."""
+    for account_id in account_ids:
+        desk.put(desk.get(Account, account_id).with_(network=network))
+
+
+def test_a_wallet_of_tokens_leads_to_its_owners_money_at_the_same_address_where_the_money_is() -> None:
     desk = estate_desk()
-    tokens = desk.get(Account, U1_TOKENS).with_(network="base")
-    desk.put(tokens)
+    on(desk, "base", FUNDS_OF_N)
+    on(desk, "polygon", U1_TOKENS)
+    tokens = desk.get(Account, U1_TOKENS)
     sent(desk, sending("1", U1_TOKENS))
     opened = desk.get(Account, holding_id(U1, "VUSD"))
     assert (opened.balance, opened.address, opened.network) == (1_000_000, tokens.address, "base")
@@ -82,13 +90,88 @@ def test_a_wallet_of_tokens_leads_to_its_owners_money_at_the_same_address() -> N
 
 def test_money_is_sent_to_another_branch() -> None:
     desk = estate_desk()
-    wallet = Account(
-        id=branch_account_id(N2, "unsold", "EXT"), owner_id=N2, purpose="unsold", asset="EXT", address="0x2"
-    )
+    wallet = Account(id=branch_account_id(N2, FUNDS, "OTHER"), owner_id=N2, purpose=FUNDS, asset="OTHER", address="0x2")
     desk.put(wallet)
     sent(desk, sending("2", wallet.id))
     assert branch_units(desk, FUNDS, branch_id=N2) == 2_000_000
-    assert desk.get(Account, branch_account_id(N2, FUNDS, "VUSD")).owner_id == N2
+    opened = desk.get(Account, branch_account_id(N2, FUNDS, "VUSD"))
+    assert (opened.owner_id, opened.address) == (N2, "0x2")
+
+
+def test_an_account_that_was_nowhere_is_where_its_money_was_sent_to() -> None:
+    desk = estate_desk()
+    nowhere = Account(id=holding_id(U1, "VUSD"), owner_id=U1, purpose="holding", asset="VUSD")
+    desk.put(nowhere)
+    sent(desk, sending("1", U1_TOKENS))
+    assert desk.get(Account, nowhere.id).address == desk.get(Account, U1_TOKENS).address is not None
+
+
+def test_an_account_on_another_network_gets_nothing() -> None:
+    desk = estate_desk()
+    on(desk, "base", FUNDS_OF_N)
+    on(desk, "polygon", U2_MONEY)
+    assert desk.refuse(sending(), owner_id=ESTATE) is Code.CUSTODY_NOT_FOUND
+    on(desk, "base", U2_MONEY)
+    sent(desk, sending())
+    unused = Account(id=holding_id(U1, "VUSD"), owner_id=U1, purpose="holding", asset="VUSD", network="polygon")
+    desk.put(unused)
+    assert desk.refuse(sending(recipient_id=U1_TOKENS), owner_id=ESTATE) is Code.CUSTODY_NOT_FOUND
+
+
+@pytest.mark.parametrize(
+    "address, version, gets",
+    [
+        (None, 0, True),  # where money is sent to is where it will be
+        (None, 1, False),  # its money lies at an address that the rail has for it
+        ("0x00000000000000000000000000000000000000A1", 1, True),
+        ("0x00000000000000000000000000000000000000a3", 0, False),
+    ],
+)
+def test_money_goes_to_the_address_that_was_named_or_nowhere(address: str | None, version: int, gets: bool) -> None:  # noqa: FBT001
+    desk = estate_desk()
+    known = Account(id=holding_id(U1, "VUSD"), owner_id=U1, purpose="holding", asset="VUSD", address=address)
+    desk.put(known.with_(version=version))
+    if gets:
+        sent(desk, sending("1", U1_TOKENS))
+        after = desk.get(Account, known.id)
+        assert (after.address or "").lower() == (desk.get(Account, U1_TOKENS).address or "").lower() != ""
+    else:
+        assert desk.refuse(sending("1", U1_TOKENS), owner_id=ESTATE) is Code.CUSTODY_NOT_FOUND
+
+
+@pytest.mark.parametrize("purpose", ["burnt", "escrow", "unsold", "inventory"])
+def test_no_money_is_sent_to_where_a_branch_keeps_none(purpose: str) -> None:
+    desk = estate_desk()
+    there = Account(id=branch_account_id(N2, purpose, "EXT"), owner_id=N2, purpose=purpose, asset="EXT", address="0x2")
+    desk.put(there)
+    assert desk.refuse(sending(recipient_id=there.id), owner_id=ESTATE) is Code.CUSTODY_NOT_FOUND
+
+
+@pytest.mark.parametrize("address", [NOBODYS_ADDRESS, NOBODYS_ADDRESS.lower(), "0x" + "0" * 40])
+def test_no_money_is_sent_to_where_nobody_is(address: str) -> None:
+    desk = estate_desk()
+    desk.put(desk.get(Account, U1_TOKENS).with_(address=address))
+    assert desk.refuse(sending(recipient_id=U1_TOKENS), owner_id=ESTATE) is Code.CUSTODY_NOT_FOUND
+
+
+def test_a_key_stands_for_the_address_and_not_for_who_asks_or_what_was_found_there() -> None:
+    one = sending(address="0xAB")
+    assert one.compared == sending(address="0xab", recipient_id=U1_TOKENS, mandate=THIRD).compared
+    assert one.compared != sending(address="0xac").compared
+    assert one.compared != sending("12", address="0xab").compared
+
+
+@pytest.mark.parametrize("mandate", [NOBODY, THIRD])
+def test_a_key_sends_once_and_tells_whoever_may_send(mandate: Mandate) -> None:
+    desk = estate_desk()
+    first = desk.act(sending(), owner_id=ESTATE, key="k")
+    assert desk.act(sending(), owner_id=ESTATE, key="k") == first
+    assert units(desk, U2, "VUSD") == (512_500_000, 0)
+    assert desk.refuse(sending("1"), owner_id=ESTATE, key="k") is Code.KEY_REUSED
+    for amount in ("12.5", "1"):
+        assert desk.refuse(sending(amount, mandate=mandate), owner_id=ESTATE, key="k") is Code.NOT_PERMITTED
+    desk.put(desk.get(Currency, C).with_(state="error"))
+    assert desk.act(sending(), owner_id=ESTATE, key="k") == first
 
 
 @pytest.mark.parametrize(

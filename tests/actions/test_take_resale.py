@@ -240,3 +240,26 @@ def test_what_ran_out_is_recorded_once() -> None:
     assert desk.get(Order, order.id).ended_at == order.due_at
     assert units(desk) == (10, 0)
     assert follows(desk, order.id) == [("EXT", 3)]
+
+
+def test_the_fees_of_what_is_taken_are_kept_and_its_money_opens_at_the_listers_address() -> None:
+    desk = estate_desk()
+    branch, terms = desk.get(Branch, N), desk.get(ResaleTerms, 1)
+    desk.put(branch.with_(otc_fee_percent=Decimal(3)))
+    desk.put(terms.with_(otc_fee_percent=Decimal(2)))
+    order = listed(desk)
+    desk.act(taking(order.id), owner_id=ESTATE)
+    resale = desk.get(Resale, order.id)
+    assert (resale.taken_fee_units, resale.taken_desk_fee_units) == (225_000, 150_000)
+    tokens, money = desk.get(Account, order.source_account_id), desk.get(Account, order.destination_account_id)
+    assert money.address == tokens.address is not None
+
+
+def test_money_on_another_network_does_not_open_at_an_address_of_the_tokens() -> None:
+    desk = estate_desk()
+    funds = desk.get(Account, branch_account_id(N, FUNDS, "VUSD"))
+    desk.put(funds.with_(network="base"))
+    order = listed(desk)
+    desk.act(taking(order.id), owner_id=ESTATE)
+    money = desk.get(Account, order.destination_account_id)
+    assert (money.network, money.address) == ("base", None)

@@ -9,6 +9,8 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from otcdesk.api.http import Request
+from otcdesk.errors import Refusal
 from tests.support.served import NewServer
 from tests.support.server import CSRF, EXCHANGES, ORDERS, DeskServer, World, assert_refused, check_error, read_raw
 
@@ -455,3 +457,63 @@ def test_health_is_told_without_credentials(server: DeskServer) -> None:
     assert server.http.get("/healthz").json() == {"status": "ok"}
     ready = server.http.get("/readyz")
     assert (ready.status_code, ready.json()["status"], ready.json()["database"]) == (200, "ready", "ok")
+
+
+# -- bodies that are held back -----------------------------------------------------------------------------------------
+
+
+def a_request(body_bytes_max: int = 10) -> Request:
+    return Request(
+        method="POST",
+        path="/",
+        query_string=b"",
+        headers={},
+        client_address="127.0.0.1",
+        keep_alive=True,
+        body_bytes_max=body_bytes_max,
+    )
+
+
+async def test_a_longer_body_is_held_back_until_somebody_asks_for_it() -> None:
+    request = a_request()
+    for _ in range(3):
+        assert not request.is_held_back
+        request.add_body(b"four")
+    assert request.is_held_back
+    request.complete_body()
+    assert await request.body(seconds_max=1, bytes_max=12) == b"four" * 3
+    assert not request.is_held_back
+    assert await request.body(seconds_max=1) == b"four" * 3
+
+
+@pytest.mark.parametrize("bytes_max", [None, 11])
+async def test_a_longer_body_than_who_asks_wants_is_refused(bytes_max: int | None) -> None:
+    request = a_request()
+    request.add_body(b"x" * 12)
+    with pytest.raises(Refusal, match="BODY_TOO_LARGE"):
+        await request.body(seconds_max=1, bytes_max=bytes_max)
+    assert not request.is_held_back  # what still comes is read, and dropped
+    request.add_body(b"x")
+    with pytest.raises(Refusal, match="BODY_TOO_LARGE"):
+        await request.body(seconds_max=1)
+
+
+async def test_who_waits_for_a_body_has_the_rest_of_it_read() -> None:
+    request = a_request()
+    request.add_body(b"x" * 11)
+
+    def read_on() -> None:
+        request.add_body(b"y" * 11)
+        request.complete_body()
+
+    request.on_waiting = read_on
+    assert await request.body(seconds_max=1, bytes_max=22) == b"x" * 11 + b"y" * 11
+
+
+def test_a_body_is_not_held_back_once_the_request_is_answered() -> None:
+    request = a_request()
+    request.add_body(b"x" * 11)
+    request.drop_body()
+    assert not request.is_held_back
+    request.add_body(b"x" * 11)
+    assert not request.is_held_back

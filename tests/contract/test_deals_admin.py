@@ -5,6 +5,7 @@ The numbered cases 16, 19, 20 and 23 of section 7, and every route with what it 
 
 from collections.abc import Mapping
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import httpx
@@ -24,6 +25,7 @@ INVALID = "Invalid parameters"
 NOT_FOUND = "Resource not found"
 U2_WALLET = "0x00000000000000000000000000000000000000a2"
 U1_WALLET = "0x00000000000000000000000000000000000000A1"
+NOBODYS_WALLET = "0x000000000000000000000000000000000000dEaD"
 N_WALLET = "0x00000000000000000000000000000000000000d1"
 
 
@@ -48,7 +50,7 @@ def close(world: DealsWorld, deal_id: Any, **how: Any) -> httpx.Response:
     return post(world, f"{DEALS_OF}/deals/{deal_id}/cancel", **how)
 
 
-def rule(world: DealsWorld, **changes: Any) -> httpx.Response:
+def rule(world: DealsWorld, *, how: Mapping[str, Any] | None = None, **changes: Any) -> httpx.Response:
     """Make a rule that accepts what is within ten percent of the reference price, with changes."""
     body = {
         "name": "near the price",
@@ -61,7 +63,7 @@ def rule(world: DealsWorld, **changes: Any) -> httpx.Response:
         "below_percent": 10,
         **changes,
     }
-    return post(world, RULES, {name: value for name, value in body.items() if value is not ...})
+    return post(world, RULES, {name: value for name, value in body.items() if value is not ...}, **(how or {}))
 
 
 def made(world: DealsWorld, **changes: Any) -> dict[str, Any]:
@@ -777,6 +779,70 @@ def test_a_wallet_that_has_only_tokens_gets_money_as_well(world: DealsWorld) -> 
     assert account["address"] == U1_WALLET.lower()
 
 
+def test_a_key_sends_once_and_answers_only_who_may_send(world: DealsWorld) -> None:
+    keyed: dict[str, Any] = {"headers": {"Idempotency-Key": "pay-1"}}
+    for wallet in (U1_WALLET, U1_WALLET.lower(), U1_WALLET):  # by the second it has an account for money as well
+        assert_empty(send(world, 10, wallet, **keyed), 204)
+    answers = at_once([partial(send, world, 20, headers={"Idempotency-Key": "pay-2"})] * 4)
+    assert [answer.status_code for answer in answers] == [204] * 4
+    assert [money(world, U1), money(world, U2), funds(world)] == [10, 520, 970]
+    said = "This key was used before with different content."
+    for amount, wallet in ((11, U1_WALLET), (10, U2_WALLET)):
+        assert_error(send(world, amount, wallet, **keyed), 409, "Conflict", said)
+    for client in (READER, THIRD):
+        for amount in (10, 11):
+            denied = send(world, amount, U1_WALLET, client=client, **keyed)
+            assert_error(denied, 403, DENIED, "Insufficient permissions to manage currency tokens")
+    assert send(world, 10, headers={"Idempotency-Key": "a b"}).status_code == 400
+    assert world.read(f"/v2/admin/currency-tokens/{C}/transactions")["total"] == 2
+
+
+def test_a_key_makes_a_rule_a_token_and_a_currency_token_once(world: DealsWorld) -> None:
+    keyed: dict[str, Any] = {"headers": {"Idempotency-Key": "make-1"}}
+    made = rule(world, how=keyed)
+    assert (made.status_code, rule(world, how=keyed).content) == (201, made.content)
+    assert world.read(RULES)["total"] == 1
+    assert rule(world, priority=2, how=keyed).status_code == 409
+    denied = rule(world, how={**keyed, "client": READER})
+    assert_error(denied, 403, DENIED, "Insufficient permissions to manage OTC order rules")
+    fields = {"name": "New", "symbol": "NEW"}
+    assert form(world, CURRENCIES, fields, **keyed).status_code == 409  # the key is the rule's
+    keyed = {"headers": {"Idempotency-Key": "make-2"}}
+    first = form(world, CURRENCIES, fields, **keyed)
+    assert (first.status_code, form(world, CURRENCIES, fields, **keyed).content) == (200, first.content)
+    assert form(world, CURRENCIES, {**fields, "name": "Newer"}, **keyed).status_code == 409
+    assert form(world, CURRENCIES, fields, client=READER, **keyed).status_code == 403
+    assert world.read(CURRENCIES)["total"] == 2
+    keyed = {"headers": {"Idempotency-Key": "make-3"}}
+    for _ in range(2):
+        assert_empty(form(world, TOKENS, TOKEN, **keyed))
+    assert form(world, TOKENS, TOKEN, client=READER, **keyed).status_code == 403
+    assert len(tokens(world)) == 2
+
+
+def test_the_wallet_that_money_was_sent_to_is_told(world: DealsWorld) -> None:
+    """Also where its account was opened by a payment, which says nothing of an address."""
+    world.finished(world.sold(U1, quantity=1))
+    assert_empty(accept(world, world.deals()[0]["deal_id"]))
+    world.run_workers()
+    assert_empty(send(world, 1, U1_WALLET), 204)
+    (sent,) = world.read(f"/v2/admin/currency-tokens/{C}/transactions")["data"]
+    assert sent["data"]["recipient_wallet"] == U1_WALLET.lower()
+
+
+def test_what_is_burnt_is_nobodys_wallet(world: DealsWorld) -> None:
+    for burnt in (False, True):
+        if burnt:
+            assert_empty(post(world, f"/v2/users/tokens/{T}/users/{U1}/burn"))
+            world.run_workers()
+        for wallet in (NOBODYS_WALLET, NOBODYS_WALLET.lower(), "0x" + "0" * 40):
+            assert_error(send(world, 1, wallet), 404, NOT_FOUND, "Recipient wallet not found")
+    assert funds(world) == 1000
+    bought = post(world, f"/v2/users/purchases/users/{U2}/tokens/{T}/buy-on-primary-market", {"quantity": 1})
+    told = world.finished(bought.json()["transaction_id"])["data"]
+    assert (told["seller_address"], told["buyer_address"]) == (N_WALLET, U2_WALLET)
+
+
 @pytest.mark.parametrize(
     "amount, details",
     [
@@ -883,6 +949,9 @@ def test_both_fees_are_taken_of_a_sale(world: DealsWorld) -> None:
         ({"value": {"secondary": {}}}, "secondary is no group of fees"),
         ({"lending": {"x" * 61: 1}}, "lending has more than 20 fees, or a name that is too long"),
         ({"secondary_market": {"otc_sale": {"id": -1, "value": 4}}}, "otc_sale.id is out of range"),
+        ({"secondary_market": {"otc_sale": 4}, "otc_sale": 5}, "otc_sale is no field of this request"),
+        ({}, "at least one of tokenization, secondary_market, lending is required"),
+        ({"value": {"lending": {}}, "lending": {}}, "groups of fees are in value or beside it, not both"),
     ],
 )
 def test_fees_that_cannot_be(world: DealsWorld, body: dict[str, Any], details: str) -> None:

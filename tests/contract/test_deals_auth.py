@@ -403,6 +403,9 @@ def test_a_key_makes_a_sale_once(world: DealsWorld) -> None:
     answer = world.sell(quantity=2, how=keyed)
     assert (answer.status_code, answer.json()["error"]) == (409, "Conflict")
     assert world.sell(how={"headers": {"Idempotency-Key": "sale-2"}}).json() != first.json()
+    for quantity in (3, 2):  # neither what was answered, nor that anything was
+        for client in (READER, THIRD):
+            assert_error(world.sell(quantity=quantity, how={**keyed, "client": client}), 403, "Access denied", DENIED)
     others = at_once([partial(world.sell, quantity=1, how={"headers": {"Idempotency-Key": "x" * 255}})] * 6)
     assert {answer.status_code for answer in others} == {200}
     assert len({answer.content for answer in others}) == 1

@@ -84,6 +84,50 @@ def test_what_starts_something_may_have_a_key() -> None:
         assert (key["in"], key["required"], key["schema"]["pattern"]) == ("header", False, "^[!-~]{1,255}$"), path
 
 
+def test_forms_are_told_as_objects_with_their_files() -> None:
+    forms = {
+        f"{method} {path}": operation["requestBody"]["content"]["multipart/form-data"]["schema"]
+        for path, methods in DOCUMENT["paths"].items()
+        for method, operation in methods.items()
+        if "multipart/form-data" in operation.get("requestBody", {}).get("content", {})
+    }
+    file = {"type": "string", "format": "binary"}
+    issue = forms.pop("post /v2/admin/token/nodes/{node_id}")
+    assert len(issue["required"]) == 9
+    assert issue["properties"]["images"] == {"type": "array", "items": file, "maxItems": 20}
+    make = forms.pop("post /v2/admin/currency-tokens/nodes/{node_id}")
+    assert (make["required"], make["properties"]["logo"]) == (["name", "symbol"], file)
+    ((_, change),) = forms.items()
+    assert (change["required"], sorted(change["properties"])) == ([], ["description", "fiat_currency", "name"])
+
+
+def test_names_and_bounds_are_those_of_the_wire() -> None:
+    components = DOCUMENT["components"]["schemas"]
+    assert [name for name in components if "." in name] == []
+    assert [name for name, one in components.items() if "\n  " in one.get("description", "")] == []
+    bounds = components["RuleChange"]["properties"]
+    assert bounds["below_percent"]["type"] == ["number", "null"]
+    assert bounds["max_offer_quantity"]["type"] == ["integer", "null"]
+    assert components["SellRequest"]["properties"]["price_id"]["pattern"] == "^[0-9a-fA-F]{24}$"
+    fee = components["FeesRequest"]["properties"]["secondary_market"]["additionalProperties"]
+    assert [one["type"] for one in fee["anyOf"]] == ["number", "object"]
+    accept = DOCUMENT["paths"]["/v2/admin/otcs/nodes/{node_id}/tokens/{token_id}/deals/{deal_id}/accept"]["post"]
+    assert {one["name"]: one["schema"]["type"] for one in accept["parameters"]}["deal_id"] == "integer"
+    listing = DOCUMENT["paths"]["/v2/users/users/{user_id}/transactions"]["get"]["parameters"]
+    page = {one["name"]: one["schema"] for one in listing if one["in"] == "query"}["per_page"]
+    assert (page["minimum"], page["maximum"]) == (1, 100)
+
+
+def test_a_first_pair_of_tokens_may_be_asked_for_with_headers() -> None:
+    authenticate = DOCUMENT["paths"]["/v2/auth/authenticate"]["post"]
+    assert authenticate["requestBody"]["required"] is False
+    assert {one["name"]: one["required"] for one in authenticate["parameters"]} == {
+        "Api-Key": False,
+        "Api-Secret": False,
+    }
+    assert DOCUMENT["paths"]["/v2/auth/refresh"]["post"]["requestBody"]["required"] is True
+
+
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
 @pytest.mark.parametrize("operation", operations())
 def test_the_server_does_what_the_document_says(

@@ -290,6 +290,27 @@ def test_a_counter_runs_out(world: Negotiation) -> None:
     assert_books_sound(world)
 
 
+def test_money_is_available_that_counters_held_which_have_run_out(idle: DeskServer) -> None:
+    """Nobody has recorded that they have; whoever buys or bids finds it out."""
+    world = Negotiation(idle)
+    deal_id = world.active_deal(quantity=10)
+    for _ in range(2):
+        world.countered(deal_id, 1, 500, expires_in_seconds=60)
+        refused = world.counter(deal_id, 1, 500)
+        assert_error(refused, 422, "Counter not possible", "User does not have enough of the currency")
+        world.advance(seconds=60)
+    for path, body, price in (
+        (base(U2, "buy"), {"deal_id": deal_id, "quantity": 1}, 500),
+        (f"/v2/users/purchases/users/{U2}/tokens/{T}/buy-on-primary-market", {"quantity": 1}, 488),
+    ):
+        world.countered(deal_id, 1, price, expires_in_seconds=60)
+        refused = world.ask("POST", path, body)
+        assert_error(refused, 422, "Purchase not possible", "User does not have enough of the currency")
+        world.advance(seconds=60)
+        started(world.ask("POST", path, body))
+    assert_books_sound(world)
+
+
 @pytest.mark.parametrize("seconds", [0, -1, 1.5, "60", None, True, 366 * 86_400 + 1])
 def test_how_long_a_counter_may_not_last(world: Negotiation, seconds: Any) -> None:
     answer = world.counter(world.active_deal(), expires_in_seconds=seconds)

@@ -12,6 +12,7 @@ from tests.support.server import DeskServer, at_once
 
 NOBODY = "65a1b2c3d4e5f60718290fff"
 DENIED = "Access denied"
+DAYS_31 = 31 * 86_400
 
 
 @pytest.fixture
@@ -336,6 +337,26 @@ def test_burning_answers_nothing_and_burns_what_is_available(world: DealsWorld) 
     assert world.quantities() == (3, 0, 3)
     assert_error(burn(world), 422, "Insufficient token balance", "User does not have enough tokens to burn")
     assert_books_sound(world)
+
+
+def test_a_burn_counts_what_a_deal_held_that_has_run_out(idle: DeskServer) -> None:
+    world = DealsWorld(idle)
+    world.active_deal(quantity=10)
+    assert burn(world).status_code == 422
+    world.advance(seconds=DAYS_31)
+    assert burn(world).status_code == 200
+    assert world.quantities() == (10, 0, 10)
+
+
+def test_a_burn_takes_no_quantity(world: DealsWorld) -> None:
+    """Whoever says how much means something else than all."""
+    assert_error(burn(world, body={"quantity": 1}), 400, "Invalid parameters", "quantity is no field of this request")
+    for content in (b"[]", b"1", b"{", b"null"):
+        how: dict[str, Any] = {"content": content, "headers": {"Content-Type": "application/json"}}
+        assert burn(world, **how).status_code == 400, content
+    assert world.quantities() == (10, 10, 0)
+    assert burn(world, body={}).status_code == 200
+    assert world.quantities() == (10, 0, 10)
 
 
 def test_a_burn_that_the_chain_refuses(world: DealsWorld) -> None:

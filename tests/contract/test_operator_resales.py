@@ -223,9 +223,12 @@ def test_what_follows_the_books_and_was_refused_is_made_by_another_job_once(worl
     world.run_workers()
     (failed,) = shown(world, "/jobs?kind=send")
     assert (failed["state"], failed["tries"]) == ("failed", 1)
+    assert shown(world, "/jobs?retryable=true") == shown(world, "/jobs?retryable=false") == [failed]
+    assert_refused(world.operator("GET", "/operator/jobs?retryable=x"), 400, "VALIDATION_ERROR")
     world.fault("chain", "up")
     answer = act(world, failed, "retry")
     assert answer.status_code == 200, answer.text
+    assert shown(world, "/jobs?retryable=true") == []
     again = answer.json()["data"]
     assert (again["state"], again["tries"], again["kind"]) == ("started", 2, "send")
     assert again["reference"] not in {failed["reference"], ""}

@@ -359,7 +359,7 @@ def test_the_catalogue_is_shown(world: World) -> None:
     assert {name: kind["visibleTo"] for name, kind in kinds.items()} == {
         **dict.fromkeys(CATALOGUE, everybody),
         **dict.fromkeys([f"payout.{what}" for what in ("held", "released", "filed", "cancelling")], operators),
-        "webhook.disabled": operators,
+        **dict.fromkeys(["conversion.return_refused", "webhook.disabled"], operators),
     }
     fields = kinds["account.balance_updated"].pop("fields")
     assert kinds["account.balance_updated"] == {

@@ -2,10 +2,13 @@
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 from uuid import UUID
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from otcdesk.domain.resale_rules import Listed, ResaleRule, in_turn, objection
 
@@ -138,6 +141,23 @@ def test_edges_are_exact_where_digits_are_many() -> None:
     large = {"test": "absolute", "above_amount": Decimal("0.000001")}
     assert says(large, price="100000000000000000000.000002", reference="100000000000000000000.000001") is None
     assert says(large, price="100000000000000000000.000003", reference="100000000000000000000.000001") is not None
+
+
+def tens(digits: int, decimals: int) -> st.SearchStrategy[Decimal]:
+    """Return numbers of so many digits, so many of them decimals."""
+    return st.integers(1, 10**digits - 1).map(lambda units: Decimal(f"{units}e-{decimals}"))
+
+
+@settings(max_examples=200, deadline=None)
+@given(reference=tens(38, 18), percent=tens(24, 18), test=st.sampled_from(["percent", "absolute"]))
+def test_a_bound_is_exact_to_its_last_digit(reference: Decimal, percent: Decimal, test: str) -> None:
+    """At the bound, in whole numbers, a price passes; one more in the last decimal place does not."""
+    exact = Fraction(reference) + (Fraction(reference) * Fraction(percent) / 100 if test == "percent" else Fraction(percent))
+    digits = exact * 10**38
+    assert digits.denominator == 1
+    fields = {"test": test, "above_percent": percent, "above_amount": percent}
+    assert says(fields, price=f"{digits.numerator}e-38", reference=str(reference)) is None
+    assert says(fields, price=f"{digits.numerator + 1}e-38", reference=str(reference)) is not None
 
 
 def test_below_everything_is_a_price_of_nothing() -> None:

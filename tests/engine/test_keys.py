@@ -23,6 +23,7 @@ from tests.support.verbs import (
     Counted,
     CountKept,
     CountOnce,
+    CountPermitted,
     CountWaiting,
 )
 
@@ -131,6 +132,32 @@ async def test_a_refusal_that_may_pass_by_itself_is_never_kept(engine: Engine, l
 async def test_other_refusals_leave_the_key_unused(engine: Engine, lane: Lane) -> None:
     await refused(submit(engine, lane.number, CountOnce(name="one", refuse=Code.INVALID_STATE), key="k"))
     assert (await submit(engine, lane.number, CountOnce(name="one"), key="k")).total == 1
+
+
+@pytest.mark.parametrize("who_is_cold", [False, True])
+async def test_whoever_may_not_ask_is_told_nothing_of_what_was_answered(
+    who_is_cold: bool, engine: Engine, other: Engine, lane: Lane
+) -> None:
+    """Neither the answer, nor that the key was used; and whoever may has the answer, as before."""
+    first = await submit(engine, lane.number, CountPermitted(name="one"), key="k")
+    who = other if who_is_cold else engine
+    for remark, key in (("", "k"), ("that", "k"), ("", "never used")):
+        command = CountPermitted(name="one", remark=remark, may=False)
+        refusal = await refused(submit(who, lane.number, command, key=key))
+        assert (refusal.code, refusal.facts) == (Code.NOT_PERMITTED, {"total": 1})
+    assert await submit(who, lane.number, CountPermitted(name="one"), key="k") == first
+    assert (await submit(who, lane.number, Count(name="one"))).total == 2
+
+
+@pytest.mark.parametrize("may_first", [False, True])
+async def test_of_two_with_a_key_at_once_only_who_may_is_answered(may_first: bool, engine: Engine, lane: Lane) -> None:
+    commands = [CountPermitted(name="one", may=may) for may in (may_first, not may_first)]
+    work = [submit(engine, lane.number, command, key="k") for command in commands]
+    answers = await asyncio.gather(*work, return_exceptions=True)
+    answered, denied = answers if may_first else reversed(answers)
+    assert answered == Counted(name="one", total=1)
+    assert isinstance(denied, Refusal)
+    assert denied.code is Code.NOT_PERMITTED
 
 
 @pytest.mark.parametrize("who_is_cold", [False, True])

@@ -180,7 +180,7 @@ class Run:
         assert reference is not None
         command = RecordLeg(order_id=order_id, reference=reference, outcome=outcome)
         before = order.state
-        applied = not stale and not (before == "returning" and outcome == "refused")
+        applied = not stale
         if applied:
             order.used.append(reference)
             order.reference = None

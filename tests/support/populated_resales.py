@@ -9,10 +9,15 @@ from otcdesk.actions.burn_holding import BurnHolding
 from otcdesk.actions.declare_world import DeclareWorld
 from otcdesk.actions.make_resale_rule import EndResaleRule, MakeResaleRule, RuleFields
 from otcdesk.actions.record_due import RecordDue
+from otcdesk.actions.record_job import RecordJob
 from otcdesk.actions.register_holder import RegisterHolder
+from otcdesk.actions.retry_job import RetryJob
+from otcdesk.actions.send_funds import SendFunds
 from otcdesk.actions.set_fees import SetBranchFees, SetDeskFees
 from otcdesk.actions.switch_negotiation import SwitchNegotiation
-from otcdesk.domain.jobs import Job
+from otcdesk.domain.brokerage import holding_id
+from otcdesk.domain.compact_ids import declared_compact_id
+from otcdesk.domain.jobs import Job, job_reference
 from otcdesk.domain.resales import SECONDARY
 from otcdesk.domain.world import declaration_of, parse_world
 from tests.support.clocks import SteeredClock
@@ -25,6 +30,7 @@ from tests.support.estate import (
     U1,
     U2,
     U3,
+    C,
     N,
     T,
     begun,
@@ -63,6 +69,7 @@ async def resold(story: Any, clock: SteeredClock) -> None:
     await _bought(story)
     await _bid(story, clock)
     await _burnt(story)
+    await _sent(story)
     await _under_way(story)
 
 
@@ -105,8 +112,9 @@ async def _ended(story: Any, clock: SteeredClock) -> None:
     await story.tell(closing(await _listed(story, 1, "2.9")), ESTATE)
     taken = await _listed(story, 2, "3.1")
     lost = await _job(story, withdrawing(taken))
-    await story.tell(taking(taken), ESTATE)
+    order = (await story.tell(taking(taken), ESTATE)).order
     assert (await story.tell(begun(lost))).job.state == "failed"
+    await _followed(story, order.id, order.version)
 
 
 async def _decided_by_rules(story: Any) -> None:
@@ -169,6 +177,29 @@ async def _burnt(story: Any) -> None:
     await story.tell(refused(await _job(story, BurnHolding(party_id=U3, instrument_id=T, mandate=ROOT))))
     await story.tell(done(await _job(story, BurnHolding(party_id=U1, instrument_id=T, mandate=ROOT))))
     await _job(story, BurnHolding(party_id=U3, instrument_id=T, mandate=ROOT))
+
+
+async def _followed(story: Any, order_id: UUID, version: int) -> None:
+    """Let the chain refuse what follows an order at first, and carry the second of its movements out."""
+    for number in range(2):
+        job_id = declared_compact_id("job", str(order_id), str(version), str(number))
+        told = RecordJob(job_id=job_id, reference=job_reference(job_id), outcome="refused", detail="reverted")
+        await story.tell(told)
+        await story.tell(done((await story.tell(RetryJob(job_id=job_id))).job) if number else RetryJob(job_id=job_id))
+
+
+async def _sent(story: Any) -> None:
+    await story.tell(
+        SendFunds(
+            currency_id=C,
+            address="0x" + "a2".rjust(40, "0"),
+            recipient_id=holding_id(U2, "VUSD"),
+            amount=Decimal("1.25"),
+            mandate=ROOT,
+        ),
+        ESTATE,
+        "sent",
+    )
 
 
 async def _under_way(story: Any) -> None:

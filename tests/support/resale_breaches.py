@@ -27,6 +27,12 @@ _OF_ORDER = "update holds set {change} where order_id = $1 and state = 'open'"
 _OF_POSTINGS = """update postings set {change}
     where $1::uuid in (select l.order_id from ledger_transactions as l where l.id = transaction_id)"""
 
+#: What a job of a kind moved from, and to; and the first postings of what was sold on a market.
+_GIVER = """select source_account_id from jobs where lane = $1 and kind = '{kind}' and state = '{state}'
+    and source_account_id <> destination_account_id order by id limit 1"""
+_GETTER = _GIVER.replace("source_account_id", "destination_account_id", 1)
+_SALE = "select id from ledger_transactions where lane = $1 and reason = 'resale: {market}' order by id limit 1"
+
 RESALE_BREACHES = [
     *(
         Breach("listing_has_its_order", by, _LISTING.format(state=state), "resales")
@@ -126,6 +132,7 @@ RESALE_BREACHES = [
             ("update trades set executed_rate = executed_rate + 1 where order_id = $1", _TAKEN),
             ("update orders set source_units = source_units - 1 where id = $1", _TAKEN),
             ("update orders set state = 'failed' where id = $1", _TAKEN),
+            ("update resales set taken_fee_units = 1 where order_id = $1", _BOUGHT),
             (
                 """insert into trades select (json_populate_record(t, json_build_object('order_id', $1::text))).*
                 from trades as t where true order by t.order_id limit 1""",
@@ -151,6 +158,60 @@ RESALE_BREACHES = [
             ),
             ("update trades set source_units = source_units + 1 where order_id = $1", _TAKEN),
             ("update trades set destination_units = destination_units + 1 where order_id = $1", _TAKEN),
+            ("update resales set taken_fee_units = taken_fee_units + 1 where order_id = $1", _TAKEN),
+            ("update resales set taken_desk_fee_units = taken_desk_fee_units - 1 where order_id = $1", _TAKEN),
+        )
+    ),
+    *(
+        Breach(
+            "resale_goes_to_its_sides",
+            f"""update postings set {side}_account_id = (
+                select a.id from accounts as a
+                where a.lane = postings.lane and a.purpose = 'holding' and a.owner_id not in (
+                    select o.owner_id from accounts as o
+                    where o.lane = a.lane and o.id in (postings.source_account_id, postings.destination_account_id)
+                ) order by a.id limit 1
+            ) where transaction_id = $1 and number = {number}""",
+            _SALE.format(market=market),
+            "postings",
+            f"{{chosen}}/{number}",
+        )
+        for market in ("otc", "secondary", "primary")
+        for side in ("source", "destination")
+        for number in (1, 2, 3)
+    ),
+    *(
+        Breach("chain_follows_the_books", by, chosen, "accounts")
+        for by, chosen in (
+            *(
+                (by, _GIVER.format(kind=kind, state=state))
+                for kind, state in (
+                    ("follow", "started"),
+                    ("send", "started"),
+                    ("list", "completed"),
+                    ("purchase", "completed"),
+                    ("withdraw", "completed"),
+                )
+                for by in (
+                    "delete from jobs where source_account_id = $1",
+                    f"update jobs set units = units + 1 where source_account_id = $1 and kind = '{kind}'",
+                    f"""update jobs set source_account_id = destination_account_id,
+                    destination_account_id = source_account_id
+                    where source_account_id = $1 and kind = '{kind}'""",
+                    f"""insert into jobs select (json_populate_record(j, json_build_object('id', gen_random_uuid()))).*
+                    from jobs as j where j.source_account_id = $1 and j.kind = '{kind}' and j.replaces is null""",
+                )
+            ),
+            ("delete from jobs where destination_account_id = $1", _GETTER.format(kind="follow", state="failed")),
+            (
+                "update jobs set units = units + 1 where source_account_id = $1 and kind = 'burn'",
+                _GIVER.format(kind="burn", state="completed"),
+            ),
+            ("update entries set units = units + 1 where account_id = $1", _GIVER.format(kind="send", state="started")),
+            (
+                "update resales set promised = promised - 1 where promised > 0 and $1 <> ''",
+                _ESCROW,
+            ),
         )
     ),
     *(
@@ -194,6 +255,19 @@ RESALE_BREACHES = [
             ("update jobs set state = 'completed', waits_for = null where id = $1", "purchase", "started"),
             ("update jobs set state = 'completed', waits_for = null where id = $1", "burn", "started"),
             ("update jobs set kind = 'burn' where id = $1", "purchase", "completed"),
+            ("update jobs set tries = 2, replaces = gen_random_uuid() where id = $1", "follow", "started"),
+            ("update jobs set tries = 2, replaces = gen_random_uuid() where id = $1", "list", "completed"),
+        )
+    ),
+    *(
+        Breach(
+            "job_fits_its_order", by, "select id from jobs where lane = $1 and tries = 2 order by id limit 1", "jobs"
+        )
+        for by in (
+            "update jobs set units = units + 1 where id = $1",
+            "update jobs set tries = 3 where id = $1",
+            "update jobs set kind = 'send' where id = $1",
+            "update jobs set state = 'in_progress', error = null, waits_for = 'chain_job' where tries = 1 and $1 <> ''",
         )
     ),
     *(

@@ -7,6 +7,8 @@ from itertools import count
 from typing import Any
 from uuid import UUID
 
+from msgspec.structs import replace
+
 from otcdesk.actions.catalogue import CATALOGUE
 from otcdesk.domain.commands import Books, Catalogue, Command, InFlight, Moment, Policy, Replay, Reply, Verb
 from otcdesk.domain.lanes import Fault
@@ -40,6 +42,17 @@ class CountCurrent(Count, frozen=True, kw_only=True):
 
 class CountWaiting(Count, frozen=True, kw_only=True):
     """Count with a key that waits for its first request."""
+
+
+class CountPermitted(Count, frozen=True, kw_only=True):
+    """Count with a key that is good for one body, if the caller may."""
+
+    may: bool = True
+
+    @property
+    def compared(self) -> "CountPermitted":
+        """Return all but whether the caller may."""
+        return replace(self, may=True)
 
 
 class CountAudited(Count, frozen=True, kw_only=True):
@@ -106,6 +119,19 @@ def count_one(command: Count, books: Books, moment: Moment) -> Counted:
     if command.refuse is not None:
         raise Refusal(command.refuse, total=total)
     return Counted(name=command.name, total=total)
+
+
+def permits_counting(command: CountPermitted, books: Books, moment: Moment) -> None:
+    """Refuse whoever may not count, once it is known how far the counter is."""
+    row = books.find(Fault, command.name)
+    if not command.may:
+        raise Refusal(Code.NOT_PERMITTED, total=row.delay_ms if row else 0)
+
+
+def count_if_permitted(command: CountPermitted, books: Books, moment: Moment) -> Counted:
+    """Count if the caller may."""
+    permits_counting(command, books, moment)
+    return count_one(command, books, moment)
 
 
 def _current(command: Command, stored: Reply, books: Books, moment: Moment) -> Counted:
@@ -186,6 +212,13 @@ TEST_CATALOGUE: Catalogue = {
         command: Verb(name=command.__name__, action=count_one, reply=Counted, policy=policy, current=_current)
         for command, policy in _COUNTS.items()
     },
+    CountPermitted: Verb(
+        name="count_if_permitted",
+        action=count_if_permitted,
+        reply=Counted,
+        policy=Policy(scope="count permitted", compares_body=True, in_flight=InFlight.WAIT),
+        permits=permits_counting,
+    ),
     Crash: Verb(name="crash", action=crash, reply=Reply),
     BreakConstraint: Verb(name="break_constraint", action=break_constraint, reply=Reply),
     KeepText: Verb(name="keep_text", action=keep_text, reply=Reply),

@@ -32,6 +32,13 @@ balance = "1000"
 IN_VAIN = RailUnavailable("the desk has no key", lasting=True)
 
 
+class RealRail(ScriptedRail):
+    """One that has nothing of its own under way."""
+
+    async def tend(self) -> None:
+        pass
+
+
 async def submit(program: Program, lane: int, command: Any, *, owner: UUID = DESK_ID, key: str | None = None) -> Any:
     return await program.desk.engine.submit(lane, command, caller="test", owner_id=owner, request_id="r", key=key)
 
@@ -98,7 +105,7 @@ async def ended(program: Program, lane: int, order: Order) -> tuple[str, str | N
 async def test_the_desks_wallet_of_the_network_sends_it(tmp_path: Path, fresh_dsn: str) -> None:
     lane = await new_ramp_lane(fresh_dsn, world=WITH_TREASURY)
     async with opened(lane, tmp_path) as program:
-        real = ScriptedRail(Receipt(done=True, detail="0xhash"))
+        real = RealRail(Receipt(done=True, detail="0xhash"))
         program.desk.chain = Chains(
             program.desk.chain, {NETWORK: real}, program.desk.reads, shared=frozenset({NETWORK})
         )
@@ -117,7 +124,7 @@ async def test_without_a_wallet_on_a_real_network_nothing_can_be_sent(
     ramp: Lane, tmp_path: Path, fresh_dsn: str
 ) -> None:
     async with opened(ramp, tmp_path) as program:
-        real = ScriptedRail(Receipt(done=True, detail="0xhash"))
+        real = RealRail(Receipt(done=True, detail="0xhash"))
         program.desk.chain = Chains(
             program.desk.chain, {NETWORK: real}, program.desk.reads, shared=frozenset({NETWORK})
         )

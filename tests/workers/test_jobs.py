@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from otcdesk.actions.record_job import BeginJob, RecordJob
+from otcdesk.actions.retry_job import RetryJob
 from otcdesk.app import Program
 from otcdesk.domain.brokerage import holding_id
 from otcdesk.domain.jobs import Job
@@ -285,3 +286,34 @@ async def test_no_more_jobs_are_under_way_than_may_be(estate: Lane, tmp_path: Pa
         await program.jobs.work_once(estate.number)
         assert len({transfer.reference for transfer in rail.asked}) == len(rail.asked) == 5
         assert (await program.jobs.under_way())[0] == 0
+
+
+async def test_what_follows_the_books_and_failed_is_counted_until_it_is_retried(
+    estate: Lane, tmp_path: Path
+) -> None:
+    async with opened(estate, tmp_path) as program:
+        job = await listed(program, estate)
+        rail = script(program, REVERTED)
+        await told(program, estate, taking(job.order_id))
+        await wave(program)
+        failed = await fetch(estate.dsn, "select id, tries from jobs where state = 'failed' and kind = 'follow'")
+        assert await program.jobs.failed() == len(failed) == len(rail.asked) == 2
+        for row in failed:
+            await told(program, estate, RetryJob(job_id=row["id"]))
+        assert await program.jobs.failed() == 0
+        await wave(program)
+        assert await program.jobs.failed() == 2, "what is in their place has failed as well"
+        rail.answers[:] = [DONE]
+        for row in await fetch(estate.dsn, "select id from jobs where tries = 2"):
+            await told(program, estate, RetryJob(job_id=row["id"]))
+        await wave(program)
+        assert await program.jobs.failed() == 0
+    await assert_sound(estate.dsn, estate.number, AUDIT_KEY)
+
+
+async def test_a_refused_listing_differs_from_no_chain(estate: Lane, tmp_path: Path) -> None:
+    async with opened(estate, tmp_path) as program:
+        script(program, REVERTED)
+        await asked(program, estate, listing(3))
+        await wave(program)
+        assert await program.jobs.failed() == 0

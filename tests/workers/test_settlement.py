@@ -293,10 +293,11 @@ async def test_a_leg_that_ended_after_it_was_read_is_not_asked_again(lane: Lane,
         assert await leases(lane.dsn, lane) == 0
 
 
-async def test_unreachable_proves_nothing_once_the_claim_ran_out(lane: Lane, tmp_path: Path) -> None:
+@pytest.mark.parametrize("lasting", [False, True])
+async def test_unreachable_proves_nothing_once_the_claim_ran_out(lane: Lane, tmp_path: Path, lasting: bool) -> None:
     """A worker stalls before its call for longer than its claim; another's call in between lost its answer."""
     async with opened(lane, tmp_path) as program:
-        rail = script(program, RailUnknown("timed out"), RailUnavailable("connection refused"))
+        rail = script(program, RailUnknown("timed out"), RailUnavailable("no", lasting=lasting))
         order = await approved(program, lane)
         stalled = Settlement(program.desk, "a process that stalls", program.desk.reads)
         reference = order.rail_reference or ""

@@ -13,17 +13,18 @@ from otcdesk.api.deals.callers import FUNDS_SEND, TOKENS_MANAGE
 from otcdesk.api.deals.currency_shapes import CurrencyToken, currency_token_of
 from otcdesk.api.deals.errors import INVALID, NOT_FOUND
 from otcdesk.api.deals.holders import check_sees
-from otcdesk.api.deals.multipart_forms import MEDIA_TYPE, Form, form_of
-from otcdesk.api.deals.node_reads import DONE, GONE, NODE, branch_in, caller_of
+from otcdesk.api.deals.multipart_forms import MEDIA_TYPE, Form, form_of, form_schema
+from otcdesk.api.deals.node_reads import DONE, GONE, branch_in, caller_of
 from otcdesk.api.deals.paging import Page, PageQuery, listed, page_of_query
-from otcdesk.api.deals.tables import path_id, read, write
+from otcdesk.api.deals.tables import NODE, path_id, read, write
+from otcdesk.api.deals.transactions import error_of
 from otcdesk.api.deals.values import Id, Number, id_text, invalid, number_of, time_text, units_number
 from otcdesk.api.dialect import Call, Reply
 from otcdesk.api.http import Answer
 from otcdesk.api.wire import TimeText
 from otcdesk.domain.jobs import COMPLETED, FAILED, IN_PROGRESS, STARTED, Job
 from otcdesk.domain.parties import DESK_ID
-from otcdesk.domain.resales import DEPLOYED, Currency
+from otcdesk.domain.resales import DEPLOYED, Currency, reaches
 from otcdesk.errors import Code, Refusal
 
 _NAME_MAX: Final = 200
@@ -173,8 +174,8 @@ async def change_currency_token(call: Call) -> Answer:
     """Change what a currency token is called."""
     currency_id, form = _currency_id(call), form_of(call)
     name = form.text_or_none("name", length_max=_NAME_MAX)
-    if name == "":
-        raise invalid("name must not be empty")
+    if name is not None and not name.strip():
+        raise invalid("name must not be blank")
     command = ChangeCurrency(
         currency_id=currency_id,
         name=name,
@@ -187,8 +188,12 @@ async def change_currency_token(call: Call) -> Answer:
 
 
 async def read_currency_token(call: Call) -> CurrencyToken:
-    """Show a currency token."""
-    return (await _found(call)).shown
+    """Show a currency token: also one of a node above the caller's, whose users may trade in it."""
+    stored = await _stored(call)
+    caller = caller_of(call)
+    if not (reaches(caller.path, stored.path) or reaches(stored.path, caller.path)):
+        raise Refusal(Code.NOT_PERMITTED)
+    return stored.shown
 
 
 async def list_currency_tokens(call: Call) -> dict[str, Any]:
@@ -200,9 +205,9 @@ async def list_currency_tokens(call: Call) -> dict[str, Any]:
 
 
 async def list_active_currency_tokens(call: Call) -> dict[str, Any]:
-    """List the currency tokens that are deployed."""
+    """List the currency tokens that are deployed, of the caller's node, below it, and above it."""
     page = page_of_query(call.request)
-    found = await _currencies(call, None, None, DEPLOYED, page)
+    found = await _currencies(call, None, None, DEPLOYED, page, caller_of(call).path)
     return listed([row.shown for row in found.rows], page, found.total)
 
 
@@ -228,7 +233,7 @@ def _transaction(sent: StoredSend, stored: StoredCurrency) -> CurrencyTransactio
         hash=job.hash,
         type=SEND,
         status=JOB_STATUSES[job.state],
-        error=job.error,
+        error=error_of(job),
         data=SentData(amount=units_number(job.units, stored.scale), recipient_wallet=sent.recipient),
         next_transaction=None,
         created_at=time_text(job.created_at),
@@ -246,6 +251,7 @@ async def send_currency_token(call: Call) -> Answer:
     caller = call.caller
     command = SendFunds(
         currency_id=currency_id,
+        address=wallet,
         recipient_id=await call.desk.reads.value("resales", "wallet", caller.lane, caller.owner_id, wallet.lower()),
         amount=amount,
         mandate=caller_of(call).mandate(FUNDS_SEND),
@@ -260,18 +266,23 @@ def _currency_id(call: Call) -> UUID:
 
 async def _found(call: Call) -> StoredCurrency:
     """Return the currency token in the path, of whatever state; refuses CURRENCY_NOT_FOUND, NOT_PERMITTED."""
+    stored = await _stored(call)
+    check_sees(call, stored.path)
+    return stored
+
+
+async def _stored(call: Call) -> StoredCurrency:
     found = await _currencies(call, _currency_id(call), None, None, Page(1, 1))
     if not found.rows:
         raise Refusal(Code.CURRENCY_NOT_FOUND)
-    check_sees(call, found.rows[0].path)
     return found.rows[0]
 
 
 async def _currencies(
-    call: Call, currency_id: UUID | None, branch_id: UUID | None, state: str | None, page: Page
+    call: Call, currency_id: UUID | None, branch_id: UUID | None, state: str | None, page: Page, path: str | None = None
 ) -> StoredCurrencies:
     caller = call.caller
-    wanted = (currency_id, branch_id, state, page.size, page.offset)
+    wanted = (currency_id, branch_id, state, page.size, page.offset, path)
     found = await call.desk.reads.row(
         "resales", "currencies", StoredCurrencies, caller.lane, caller.owner_id, DESK_ID, *wanted
     )
@@ -293,7 +304,10 @@ CURRENCY_ROUTES = (
         Code.BRANCH_NOT_FOUND,
         Code.NOT_PERMITTED,
         Code.ASSET_TAKEN,
+        Code.KEY_REUSED,
+        Code.KEY_IN_FLIGHT,
         takes=MEDIA_TYPE,
+        form=form_schema(("name", "symbol"), ("description", "fiat_currency"), file="logo"),
     ),
     read(
         f"{_TOKENS}/nodes/{{node_id}}",
@@ -321,6 +335,7 @@ CURRENCY_ROUTES = (
         *_FOUND,
         method="PUT",
         takes=MEDIA_TYPE,
+        form=form_schema((), ("name", "description", "fiat_currency")),
     ),
     read(
         f"{_ONE}/transactions",
@@ -342,6 +357,8 @@ CURRENCY_ROUTES = (
         Code.AMOUNT_TOO_SMALL,
         Code.AMOUNT_TOO_LARGE,
         Code.BRANCH_NOT_COVERED,
+        Code.KEY_REUSED,
+        Code.KEY_IN_FLIGHT,
         status=204,
     ),
 )

@@ -4,6 +4,7 @@ An error is a sentence that clients compare, and details that are absent where t
 leaves open is ours and stands in `docs/dialects/deals.md`.
 """
 
+import re
 from typing import Any, Final
 
 from otcdesk.api.dialect import Reply
@@ -17,6 +18,7 @@ CRASHED: Final = "Internal server error"
 BUSY: Final = "Service unavailable"
 CONFLICT: Final = "Conflict"
 NO_SUCH_DEAL: Final = "The specified deal does not exist"
+NOT_ON_SALE: Final = "Token not available for primary market purchase"
 #: What users' lists say of a request that is wrong in any way; they say no details of it (contract 3.3, 3.12).
 PAGE_INVALID: Final = "Invalid request parameters"
 #: What single routes say instead of what others say (contract 3.12), also those that are an extension.
@@ -27,6 +29,21 @@ COUNTER_NOT_ACCEPTABLE: Final = "Counter cannot be accepted"
 
 #: How sentences call a field, where it is not called as it is written.
 _FIELDS: Final = {"quantity": "Quantity", "deal_id": "Deal ID"}
+
+#: What a reader says of a body that has another shape, and the words of JSON for what it expects.
+_NOT_VALID: Final = "The body is not valid"
+_UNEXPECTED: Final = re.compile(
+    _NOT_VALID + r": Expected `(?P<kinds>[^`]+)`(?P<how> [^`]*?)?(?:, got `[^`]+`)?(?: - at `\$(?P<field>[^`]*)`)?"
+)
+_UNKNOWN: Final = re.compile(_NOT_VALID + r": Object contains unknown field `(?P<field>[^`]{1,100})`(?: - at `[^`]*`)?")
+_KINDS: Final = {
+    "str": "a string",
+    "int": "an integer",
+    "float": "a number",
+    "bool": "true or false",
+    "object": "an object",
+    "array": "an array",
+}
 
 REPLIES: Final[dict[Code, Reply]] = {
     Code.UNAUTHENTICATED: Reply(401, UNAUTHENTICATED),
@@ -105,7 +122,7 @@ DETAILS: Final[dict[Code, str | None]] = {
     Code.OWN_RESALE: "You cannot buy your own deal",
     Code.PARTIES_DO_NOT_TRADE: "Users of this node do not trade with each other",
     Code.RESALE_CLOSED: "Token is not open to OTC trading",
-    Code.NOT_ON_SALE: "Token not available for primary market purchase",
+    Code.NOT_ON_SALE: NOT_ON_SALE,
     Code.CURRENCY_NOT_FOUND: "Price currency token not found",
     Code.AMOUNT_TOO_FINE: "Price has more decimals than its currency",
     Code.AMOUNT_TOO_SMALL: "Price must be greater than 0",
@@ -135,12 +152,28 @@ def error_body(reply: Reply, refusal: Refusal, said: str | None) -> dict[str, st
     if refusal.facts.get("missing"):
         details = f"{field_name(refusal.facts['field'])} is required"
     if details is None and refusal.detail != refusal.code.sentence:
-        details = refusal.detail
+        details = plain_sentence(refusal.detail)
     if details is None:
         details = DETAILS.get(refusal.code, refusal.code.sentence)
     if reply.word == PAGE_INVALID or (refusal.code in DETAILS and DETAILS[refusal.code] is None):
         details = None
     return {"error": reply.word} if details is None else {"error": reply.word, "details": details}
+
+
+def plain_sentence(detail: str) -> str:
+    """Return what is wrong with a body in the words of JSON, not in those of whoever has read it."""
+    found = _UNKNOWN.fullmatch(detail)
+    if found is not None:
+        return f"{found['field']} is no field of this request"
+    found = _UNEXPECTED.fullmatch(detail)
+    if found is None:
+        return _NOT_VALID if detail.startswith(f"{_NOT_VALID}:") else detail
+    place = found["field"] or ""
+    what = field_name(place.removeprefix(".")) if place else "The body"
+    if found["how"]:
+        return f"{what} is too long, too short, out of range, or has a character that cannot be kept"
+    kinds = [_KINDS.get(kind, kind) for kind in found["kinds"].split(" | ")]
+    return f"{what} must be {' or '.join(kinds)}"
 
 
 def field_name(field: str) -> str:

@@ -6,15 +6,15 @@ nothing is charged by them.
 """
 
 from decimal import Decimal
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Meta, UnsetType
 
 from otcdesk.actions.set_fees import SetBranchFees
 from otcdesk.api.deals.callers import FEES_MANAGE
-from otcdesk.api.deals.node_reads import GONE, NODE, branch_in, caller_of
-from otcdesk.api.deals.tables import path_id, read, write
+from otcdesk.api.deals.node_reads import GONE, branch_in, caller_of
+from otcdesk.api.deals.tables import NODE, path_id, read, write
 from otcdesk.api.deals.values import Id, Number, Whole, decimal_number, id_text, invalid, number_of, whole_of
 from otcdesk.api.dialect import Call
 from otcdesk.api.http import Answer
@@ -56,6 +56,25 @@ class _GivenLeaf(msgspec.Struct, kw_only=True):
     id: Whole | UnsetType = UNSET
 
 
+_PERCENT: Final = {"type": "number", "minimum": 0, "exclusiveMaximum": FEE_PERCENT_MAX}
+#: A fee as it is set: in percent, by itself or as the value of an object.
+GivenFee = Annotated[
+    msgspec.Raw,
+    Meta(
+        extra_json_schema={
+            "anyOf": [
+                _PERCENT,
+                {
+                    "type": "object",
+                    "required": ["value"],
+                    "properties": {"value": _PERCENT, "id": {"type": "integer", "minimum": 0, "maximum": _ID_MAX}},
+                },
+            ]
+        }
+    ),
+]
+
+
 class FeeTable(msgspec.Struct, kw_only=True):
     """All fees, by group and name."""
 
@@ -74,16 +93,21 @@ class FeesAnswer(msgspec.Struct, kw_only=True, omit_defaults=True):
     node_id: Id | UnsetType = UNSET
 
 
-class FeesRequest(msgspec.Struct, kw_only=True):
-    """All fees, in the shape in which they are read, or without its `value`; what is left out is 0.
+class FeesRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """All fees, in the shape in which they are read, or without its `value`; what is left out of a group is 0.
 
-    A fee is an object with a `value` and perhaps an `id`, or a number.
+    A fee is an object with a `value` and perhaps an `id`, or a number. There is at least one group, in one of the two
+    places. Whose fees they are is said by the path: what a body says of it, as it is read, is not looked at.
     """
 
-    value: dict[str, dict[str, msgspec.Raw]] | UnsetType = UNSET
-    tokenization: dict[str, msgspec.Raw] | UnsetType = UNSET
-    secondary_market: dict[str, msgspec.Raw] | UnsetType = UNSET
-    lending: dict[str, msgspec.Raw] | UnsetType = UNSET
+    value: dict[str, dict[str, GivenFee]] | UnsetType = UNSET
+    tokenization: dict[str, GivenFee] | UnsetType = UNSET
+    secondary_market: dict[str, GivenFee] | UnsetType = UNSET
+    lending: dict[str, GivenFee] | UnsetType = UNSET
+    id: Any = UNSET
+    entity: Any = UNSET
+    node_id: Any = UNSET
+    categories: Any = UNSET
 
 
 class _KeptLeaf(msgspec.Struct, frozen=True):
@@ -131,10 +155,16 @@ async def set_node_fees(call: Call) -> Answer:
 
 
 def kept_table(body: FeesRequest) -> _Kept:
-    """Read all fees of a body, 0 where it names none; refuses REQUEST_INVALID for a name that the contract has not."""
-    given: dict[str, Any] = body.value if not isinstance(body.value, UnsetType) else {}
-    if isinstance(body.value, UnsetType):
-        given = {group: found for group in LEAVES if (found := getattr(body, group)) is not UNSET}
+    """Read all fees of a body, 0 where it names none of a group.
+
+    Refuses REQUEST_INVALID for a name that the contract has not, for no group at all, and for groups in both places.
+    """
+    beside: dict[str, Any] = {group: found for group in LEAVES if (found := getattr(body, group)) is not UNSET}
+    given = beside if isinstance(body.value, UnsetType) else body.value
+    if beside and given is not beside:
+        raise invalid("groups of fees are in value or beside it, not both")
+    if not given:
+        raise invalid(f"at least one of {', '.join(LEAVES)} is required")
     if unknown := given.keys() - LEAVES.keys():
         raise invalid(f"{min(unknown)[:_NAME_MAX]} is no group of fees")
     return _filled({group: _group(group, leaves) for group, leaves in given.items()})
@@ -155,8 +185,8 @@ def _leaf(name: str, raw: msgspec.Raw) -> _KeptLeaf:
     if bytes(raw).lstrip().startswith(b"{"):
         try:
             leaf = msgspec.json.decode(raw, type=_GivenLeaf)
-        except msgspec.ValidationError as error:
-            raise invalid(f"{name} is not valid: {error}") from None
+        except msgspec.ValidationError:  # of what it may have, all but the value can be left out
+            raise invalid(f"{name}.value is required") from None
         raw, number = leaf.value, 0 if leaf.id is UNSET else whole_of(leaf.id, f"{name}.id")
     value = number_of(raw, name)
     if not 0 <= value < FEE_PERCENT_MAX:

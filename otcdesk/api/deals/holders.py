@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from otcdesk.api.deals.tables import path_id
+from otcdesk.api.deals.tables import USER, USER_OR_TOKEN, path_id
 from otcdesk.api.dialect import Call
 from otcdesk.domain.lanes import LaneClock
 from otcdesk.domain.parties import Party
@@ -68,7 +68,7 @@ async def holder_in(call: Call) -> KnownHolder:
 
     Refuses REQUEST_INVALID, PARTY_NOT_FOUND, NOT_PERMITTED if the caller may not see it.
     """
-    found = await _found_holder(call)
+    found = await _found_holder(call, USER)
     check_sees(call, found.home.path)
     return found
 
@@ -80,8 +80,8 @@ async def holding_in(call: Call) -> tuple[KnownHolder, KnownInstrument]:
     NOT_PERMITTED.
     """
     path_id(call, "token_id")
-    holder = await _found_holder(call)
-    known = await found_instrument(call)
+    holder = await _found_holder(call, USER_OR_TOKEN)
+    known = await found_instrument(call, USER_OR_TOKEN)
     home, issuer = holder.home.path, known.issuer.path
     if not (reaches(issuer, home) or reaches(home, issuer)):
         raise Refusal(Code.INSTRUMENT_NOT_FOUND)
@@ -89,9 +89,9 @@ async def holding_in(call: Call) -> tuple[KnownHolder, KnownInstrument]:
     return holder, known
 
 
-async def found_instrument(call: Call, name: str = "token_id") -> KnownInstrument:
-    """Return the token in the path; refuses REQUEST_INVALID, INSTRUMENT_NOT_FOUND."""
-    caller, instrument_id = call.caller, path_id(call, name)
+async def found_instrument(call: Call, what: str) -> KnownInstrument:
+    """Return the token in the path, whose id sentences call `what`; refuses REQUEST_INVALID, INSTRUMENT_NOT_FOUND."""
+    caller, instrument_id = call.caller, path_id(call, "token_id", what)
     found = await call.desk.reads.row(
         "resales", "instrument", KnownInstrument, caller.lane, instrument_id, caller.owner_id
     )
@@ -100,8 +100,8 @@ async def found_instrument(call: Call, name: str = "token_id") -> KnownInstrumen
     return found
 
 
-async def _found_holder(call: Call) -> KnownHolder:
-    caller, party_id = call.caller, path_id(call, "user_id")
+async def _found_holder(call: Call, what: str) -> KnownHolder:
+    caller, party_id = call.caller, path_id(call, "user_id", what)
     found = await call.desk.reads.row("resales", "holder", KnownHolder, caller.lane, party_id, caller.owner_id)
     if found is None:
         raise Refusal(Code.PARTY_NOT_FOUND)

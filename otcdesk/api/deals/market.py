@@ -13,7 +13,7 @@ from msgspec import UNSET, Meta, UnsetType
 from otcdesk.actions.burn_holding import BurnHolding
 from otcdesk.actions.buy_resale import BuyResale, BuyUnsold
 from otcdesk.api.deals.callers import MARKET_TRADE
-from otcdesk.api.deals.errors import NOT_DELISTABLE, NOT_PURCHASABLE
+from otcdesk.api.deals.errors import NO_SUCH_DEAL, NOT_DELISTABLE, NOT_ON_SALE, NOT_PURCHASABLE, REPLIES
 from otcdesk.api.deals.holders import holder_in, particulars_of
 from otcdesk.api.deals.paging import PageRequest, Pagination, page_exceptions, page_of_body
 from otcdesk.api.deals.prices import Price, price_of
@@ -26,12 +26,15 @@ from otcdesk.api.deals.sales import (
     cancelled_on,
     number_of_deal,
     order_numbered,
+    overdue_bids,
+    overdue_listings,
     quantity_of,
     sold_on,
     started,
+    submitted_by_the_clock,
 )
 from otcdesk.api.deals.tables import path_id, write
-from otcdesk.api.deals.values import Id, Number, Whole, id_of, id_text, time_text, units_number
+from otcdesk.api.deals.values import GivenId, Id, Number, Whole, id_of, id_text, time_text, units_number
 from otcdesk.api.dialect import Call, Reply
 from otcdesk.api.http import Answer
 from otcdesk.api.wire import TimeText
@@ -55,10 +58,14 @@ class BuyDealRequest(msgspec.Struct, kw_only=True):
     deal_id: Whole
 
 
+class BurnRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """Nothing: all that is available is burnt, so a body that says how much would mean something else."""
+
+
 class PurchasesRequest(PageRequest, kw_only=True):
     """Which page, and of which token only."""
 
-    token_id: Id | UnsetType = UNSET
+    token_id: GivenId | UnsetType | None = UNSET
 
 
 class Fees(msgspec.Struct, kw_only=True):
@@ -130,7 +137,7 @@ async def buy_of_node(call: Call) -> TransactionStarted:
         quantity=quantity_of(call.body.quantity),
         mandate=call.caller.mandate(MARKET_TRADE),  # type: ignore[attr-defined]
     )
-    return started(await call.submit(command))
+    return started(await submitted_by_the_clock(call, command, overdue_bids(command.party_id)))
 
 
 def bought_on(market: str, permission: str) -> object:
@@ -147,7 +154,7 @@ def bought_on(market: str, permission: str) -> object:
             market=market,
             mandate=call.caller.mandate(permission),  # type: ignore[attr-defined]
         )
-        return started(await call.submit(command))
+        return started(await submitted_by_the_clock(call, command, overdue_bids(party_id)))
 
     buy.__name__ = f"buy_{market}"
     return buy
@@ -160,7 +167,7 @@ async def burn(call: Call) -> Answer:
         instrument_id=path_id(call, "token_id"),
         mandate=call.caller.mandate(MARKET_TRADE),  # type: ignore[attr-defined]
     )
-    await call.submit(command)
+    await submitted_by_the_clock(call, command, overdue_listings(command.party_id, command.instrument_id))
     return Answer(200, b"")
 
 
@@ -168,7 +175,7 @@ async def search_purchases(call: Call) -> Purchases:
     """List what a user has bought."""
     page = page_of_body(call.body)
     wanted = call.body.token_id
-    instrument_id = None if isinstance(wanted, UnsetType) else id_of(wanted, "token_id")
+    instrument_id = id_of(wanted, "token_id") if isinstance(wanted, str) else None
     holder = await holder_in(call)
     found = await call.desk.reads.row(
         "resales",
@@ -287,13 +294,14 @@ _BURN = write(
     "/v2/users/tokens/{token_id}/users/{user_id}/burn",
     burn,
     "Burn all tokens that a user has available",
-    None,
+    BurnRequest,
     None,
     *_BUYS,
     Code.RESALE_NOT_COVERED,
     Code.KEY_REUSED,
     Code.KEY_IN_FLIGHT,
     keyed=True,
+    body_optional=True,
 )
 
 MARKET_ROUTES = (_PRIMARY, _SECONDARY, _SELL, _DELIST, _PURCHASES, _BURN)
@@ -302,10 +310,13 @@ MARKET_ROUTES = (_PRIMARY, _SECONDARY, _SELL, _DELIST, _PURCHASES, _BURN)
 MARKET_DETAILS = {
     (_PRIMARY.label, Code.NOT_PERMITTED): "Insufficient permissions to purchase tokens",
     (_SECONDARY.label, Code.NOT_PERMITTED): "Insufficient permissions to purchase tokens",
+    (_PRIMARY.label, Code.INSTRUMENT_NOT_FOUND): NOT_ON_SALE,
     (_SELL.label, Code.NOT_PERMITTED): "Insufficient permissions to sell tokens",
     (_SELL.label, Code.RESALE_NOT_COVERED): "User does not have enough tokens to sell",
     (_SELL.label, Code.RESALE_CLOSED): "Token is not open to secondary market trading",
     (_DELIST.label, Code.NOT_PERMITTED): "Insufficient permissions to delist tokens",
+    (_DELIST.label, Code.PARTY_NOT_FOUND): NO_SUCH_DEAL,
+    (_DELIST.label, Code.INSTRUMENT_NOT_FOUND): NO_SUCH_DEAL,
     (_DELIST.label, Code.RESALE_NOT_OWN): "You can only delist your own deals",
     (_DELIST.label, Code.NOT_CANCELLABLE): "Deal is already completed or cancelled",
     (_BURN.label, Code.NOT_PERMITTED): "Insufficient permissions to burn tokens",
@@ -317,5 +328,7 @@ MARKET_EXCEPTIONS = {
     (_SECONDARY.label, Code.NOT_TAKEABLE): Reply(409, NOT_PURCHASABLE),
     (_SECONDARY.label, Code.QUANTITY_UNAVAILABLE): Reply(409, NOT_PURCHASABLE),
     (_DELIST.label, Code.NOT_CANCELLABLE): Reply(409, NOT_DELISTABLE),
+    (_DELIST.label, Code.PARTY_NOT_FOUND): REPLIES[Code.ORDER_NOT_FOUND],
+    (_DELIST.label, Code.INSTRUMENT_NOT_FOUND): REPLIES[Code.ORDER_NOT_FOUND],
     **page_exceptions((_PURCHASES,)),
 }

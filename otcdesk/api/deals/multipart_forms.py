@@ -3,7 +3,8 @@
 Of a file its name and size are known and nothing of it is kept: the desk stores no files.
 """
 
-from typing import Final
+from collections.abc import Sequence
+from typing import Any, Final
 
 import msgspec
 from multipart import (  # type: ignore[import-untyped]
@@ -22,6 +23,7 @@ MEDIA_TYPE: Final = "multipart/form-data"
 
 #: No form of the contract has more parts with 20 images and as many documents.
 _PARTS_MAX: Final = 64
+FILES_MAX: Final = 20
 _HEADERS_MAX: Final = 8
 _HEADER_BYTES_MAX: Final = 4_096
 #: A text is kept with its row; longer ones are nobody's description.
@@ -43,9 +45,9 @@ class Form(msgspec.Struct, frozen=True):
     files: dict[str, list[Upload]]
 
     def text(self, name: str, *, length_max: int) -> str:
-        """Return a text that must be there and not be empty; refuses REQUEST_INVALID."""
+        """Return a text that must be there and not be blank; refuses REQUEST_INVALID."""
         found = self.text_or_none(name, length_max=length_max)
-        if not found:
+        if not found or not found.strip():
             raise invalid(f"{name} is required")
         return found
 
@@ -59,6 +61,18 @@ class Form(msgspec.Struct, frozen=True):
     def uploads(self, name: str) -> list[Upload]:
         """Return the files of a name."""
         return self.files.get(name, [])
+
+
+def form_schema(
+    required: Sequence[str], optional: Sequence[str], *, file: str | None = None, files: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Return what the document of the dialect says of a form: its texts, a file, and lists of files."""
+    one = {"type": "string", "format": "binary"}
+    properties: dict[str, Any] = {name: {"type": "string"} for name in (*required, *optional)}
+    if file is not None:
+        properties[file] = one
+    properties |= {name: {"type": "array", "items": one, "maxItems": FILES_MAX} for name in files}
+    return {"type": "object", "required": [*required], "properties": properties}
 
 
 def form_of(call: Call) -> Form:
@@ -84,6 +98,7 @@ def _read(body: bytes, boundary: str) -> Form:
     form = Form({}, {})
     segment: MultipartSegment | None = None
     pieces: list[bytes] = []
+    size = 0
     with PushMultipartParser(
         boundary,
         max_header_size=_HEADER_BYTES_MAX,
@@ -93,23 +108,31 @@ def _read(body: bytes, boundary: str) -> Form:
     ) as parser:
         for event in parser.parse(body):
             if isinstance(event, MultipartSegment):
-                segment, pieces = event, []
+                segment, pieces, size = event, [], 0
             elif event:
-                pieces.append(bytes(event))
+                size += len(event)
+                if segment is not None and segment.filename is None:
+                    _check_text(size)
+                    pieces.append(bytes(event))
+            elif segment is not None and segment.filename is not None:
+                _take_file(form, segment, size)
             elif segment is not None:
-                _take(form, segment, b"".join(pieces))
+                _take_text(form, segment.name or "", b"".join(pieces))
     return form
 
 
-def _take(form: Form, segment: MultipartSegment, content: bytes) -> None:
-    name = segment.name or ""
-    if segment.filename is not None:
-        kept = segment.filename.replace("\0", "")[:_NAME_MAX]
-        if kept or content:  # a browser sends an empty part for a file that was not chosen
-            form.files.setdefault(name, []).append(Upload(name=kept, size=len(content)))
-        return
-    if len(content) > _TEXT_BYTES_MAX:
+def _take_file(form: Form, segment: MultipartSegment, size: int) -> None:
+    kept = segment.filename.replace("\0", "")[:_NAME_MAX]
+    if kept or size:  # a browser sends an empty part for a file that was not chosen
+        form.files.setdefault(segment.name or "", []).append(Upload(name=kept, size=size))
+
+
+def _check_text(size: int) -> None:
+    if size > _TEXT_BYTES_MAX:
         raise Refusal(Code.BODY_TOO_LARGE, f"A text of the form has more than {_TEXT_BYTES_MAX} bytes.")
+
+
+def _take_text(form: Form, name: str, content: bytes) -> None:
     if name in form.texts:
         raise invalid(f"{name} is told twice")
     text = content.decode()

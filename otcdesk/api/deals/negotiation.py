@@ -24,9 +24,28 @@ from otcdesk.api.deals.holders import holding_in, particulars_of
 from otcdesk.api.deals.market import BUYS_OF_DEAL, BuyDealRequest, bought_on
 from otcdesk.api.deals.paging import PageRequest, Pagination, page_exceptions, page_of_body
 from otcdesk.api.deals.prices import Price, price_of
-from otcdesk.api.deals.sales import TransactionStarted, number_of_deal, order_numbered, quantity_of, started
-from otcdesk.api.deals.tables import path_id, write
-from otcdesk.api.deals.values import Id, Number, Whole, id_text, invalid, number_of, time_text, whole_of
+from otcdesk.api.deals.sales import (
+    TransactionStarted,
+    number_of_deal,
+    order_numbered,
+    overdue_bids,
+    quantity_of,
+    started,
+    submitted_by_the_clock,
+)
+from otcdesk.api.deals.tables import NODE, path_id, write
+from otcdesk.api.deals.values import (
+    Id,
+    Number,
+    Whole,
+    WholeOrNull,
+    id_text,
+    invalid,
+    is_null,
+    number_of,
+    time_text,
+    whole_of,
+)
 from otcdesk.api.dialect import Call, Reply
 from otcdesk.api.wire import TimeText
 from otcdesk.domain.orders import Order
@@ -68,13 +87,13 @@ class CounterRequest(msgspec.Struct, kw_only=True):
     deal_id: Whole
     quantity: Whole
     price_amount: Number
-    expires_in_seconds: Whole | UnsetType = UNSET
+    expires_in_seconds: WholeOrNull | UnsetType = UNSET
 
 
 class CountersRequest(PageRequest, kw_only=True):
     """Which page of the counters that the user has made, or has received; of both unless told."""
 
-    side: Annotated[str, Meta(extra_json_schema={"enum": [MADE, RECEIVED]})] | UnsetType = UNSET
+    side: Annotated[str, Meta(extra_json_schema={"enum": [MADE, RECEIVED]})] | UnsetType | None = UNSET
 
 
 class NegotiationRequest(msgspec.Struct, kw_only=True):
@@ -205,12 +224,12 @@ async def make_counter(call: Call) -> CounterMade:
         validity_seconds=seconds,
         mandate=call.caller.mandate(OTC_CREATE),  # type: ignore[attr-defined]
     )
-    order: Order = (await call.submit(command)).order
+    order: Order = (await submitted_by_the_clock(call, command, overdue_bids(party_id))).order
     return CounterMade(counter_id=id_text(order.id), expires_at=time_text(order.expires_at))
 
 
 def _seconds(raw: msgspec.Raw | UnsetType) -> int | None:
-    if isinstance(raw, UnsetType):
+    if isinstance(raw, UnsetType) or is_null(raw):
         return None
     seconds = whole_of(raw, "expires_in_seconds")
     if not 1 <= seconds <= EXPIRES_SECONDS_MAX:
@@ -220,8 +239,8 @@ def _seconds(raw: msgspec.Raw | UnsetType) -> int | None:
 
 async def list_counters(call: Call) -> Counters:
     """List the counters that a user has made, and those for its own deals."""
-    page, side = page_of_body(call.body), call.body.side
-    if side not in {UNSET, MADE, RECEIVED}:
+    page, side = page_of_body(call.body), call.body.side or None
+    if side not in {None, MADE, RECEIVED}:
         raise invalid(f"side must be {MADE} or {RECEIVED}")
     holder, known = await holding_in(call)
     found = await call.desk.reads.row(
@@ -266,7 +285,7 @@ def _answer(call: Call, kind: type[AnswerBid]) -> AnswerBid:
     return kind(
         party_id=path_id(call, "user_id"),
         instrument_id=path_id(call, "token_id"),
-        order_id=path_id(call, "counter_id"),
+        order_id=path_id(call, "counter_id", "counter ID"),
         mandate=call.caller.mandate(OTC_CREATE),  # type: ignore[attr-defined]
     )
 
@@ -293,7 +312,7 @@ def _ended(order: Order) -> CounterEnded:
 async def open_negotiation(call: Call) -> dict[str, str]:
     """Let the users of a node's tokens trade with each other, or no longer."""
     command = SwitchNegotiation(
-        branch_id=path_id(call, "node_id"),
+        branch_id=path_id(call, "node_id", NODE),
         is_open=call.body.is_open,
         mandate=call.caller.mandate(OTC_MANAGE),  # type: ignore[attr-defined]
     )

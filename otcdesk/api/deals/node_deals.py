@@ -9,11 +9,11 @@ from otcdesk.actions.take_resale import BranchCommand, TakeResale
 from otcdesk.actions.withdraw_resale import CloseResale
 from otcdesk.api.deals.callers import OTC_MANAGE
 from otcdesk.api.deals.holders import found_instrument
-from otcdesk.api.deals.node_reads import DONE, NODE, branch_in, caller_of
+from otcdesk.api.deals.node_reads import DONE, branch_in, caller_of
 from otcdesk.api.deals.paging import PageRequest, listed, page_of_body
 from otcdesk.api.deals.sales import order_numbered
-from otcdesk.api.deals.tables import path_id, write
-from otcdesk.api.deals.values import Id, Number, id_text, invalid, time_text, units_number
+from otcdesk.api.deals.tables import NODE, TOKEN, path_id, write
+from otcdesk.api.deals.values import NUMBER_OF_DEAL_MAX, Id, Number, id_text, invalid, time_text, units_number
 from otcdesk.api.dialect import Call, Reply
 from otcdesk.api.http import Answer
 from otcdesk.api.wire import TimeText
@@ -25,9 +25,8 @@ from otcdesk.errors import Code, Refusal
 #: How admins read the states of what is listed (contract 4.1).
 STATUSES: Final = {ACTIVE: 0, WITHDRAWING: 0, COMPLETED: 1, CANCELLED: 2, EXPIRED: 3}
 
-#: The largest number that the database counts deals by, and as many digits as it has.
-_NUMBER_MAX: Final = 2**63 - 1
-_DIGITS_MAX: Final = 19
+#: As many digits as the largest number of a deal has.
+_DIGITS_MAX: Final = len(str(NUMBER_OF_DEAL_MAX))
 
 
 class AdminPrice(msgspec.Struct, kw_only=True):
@@ -85,9 +84,9 @@ class StoredDeals(msgspec.Struct, frozen=True):
 async def list_node_deals(call: Call) -> dict[str, Any]:
     """List the deals of a token under a node."""
     page = page_of_body(call.body)
-    path_id(call, "token_id")
+    path_id(call, "token_id", TOKEN)
     branch = await branch_in(call)
-    known = await found_instrument(call)
+    known = await found_instrument(call, TOKEN)
     if known.instrument.branch_id != branch.id:
         raise Refusal(Code.INSTRUMENT_NOT_FOUND)
     found = await call.desk.reads.row(
@@ -140,9 +139,9 @@ async def cancel_node_deal(call: Call) -> Answer:
 
 
 async def _command(call: Call, kind: type[BranchCommand]) -> BranchCommand:
-    branch_id, instrument_id = path_id(call, "node_id", NODE), path_id(call, "token_id")
+    branch_id, instrument_id = path_id(call, "node_id", NODE), path_id(call, "token_id", TOKEN)
     text = call.path_text("deal_id")
-    if not (text.isascii() and text.isdigit() and len(text) <= _DIGITS_MAX and 0 < int(text) <= _NUMBER_MAX):
+    if not (text.isascii() and text.isdigit() and len(text) <= _DIGITS_MAX and 0 < int(text) <= NUMBER_OF_DEAL_MAX):
         raise invalid("Invalid deal ID format")
     return kind(
         branch_id=branch_id,

@@ -1,17 +1,14 @@
 """What admins' handlers look up before they do or show anything: a node, and whether the caller may see it."""
 
-from typing import Any, Final
+from typing import Any
 
 from otcdesk.api.deals.callers import DealsCaller
 from otcdesk.api.deals.holders import check_sees
-from otcdesk.api.deals.tables import path_id
+from otcdesk.api.deals.tables import NODE, path_id
 from otcdesk.api.dialect import Call
 from otcdesk.api.http import Answer
 from otcdesk.domain.resales import Branch
 from otcdesk.errors import Code, Refusal
-
-#: How sentences call the id of a node.
-NODE: Final = "node ID"
 
 #: What is answered where the contract has no body.
 DONE = Answer(200, b"")

@@ -12,10 +12,10 @@ from otcdesk.api.deals.callers import TOKENS_MANAGE
 from otcdesk.api.deals.currency_shapes import Contract, currency_token_of
 from otcdesk.api.deals.currency_tokens import symbol_of
 from otcdesk.api.deals.holders import check_sees
-from otcdesk.api.deals.multipart_forms import MEDIA_TYPE, Form, Upload, form_of
-from otcdesk.api.deals.node_reads import DONE, NODE, branch_in, caller_of
+from otcdesk.api.deals.multipart_forms import FILES_MAX, MEDIA_TYPE, Form, Upload, form_of, form_schema
+from otcdesk.api.deals.node_reads import DONE, branch_in, caller_of
 from otcdesk.api.deals.paging import Page, PageRequest, listed, page_of_body
-from otcdesk.api.deals.tables import path_id, read, write
+from otcdesk.api.deals.tables import NODE, TOKEN, path_id, read, write
 from otcdesk.api.deals.users import CurrencyBalance, HeldCurrency, WalletSummary
 from otcdesk.api.deals.values import (
     Id,
@@ -65,7 +65,7 @@ STATUSES: Final = {
 _NAME_MAX: Final = 200
 _DESCRIPTION_MAX: Final = 5_000
 _PERCENT_MAX: Final = 100
-_UPLOADS_MAX: Final = 20
+_HUNDREDTH: Final = Decimal("0.01")
 
 
 class OpenRequest(msgspec.Struct, kw_only=True):
@@ -240,8 +240,8 @@ def _details(form: Form) -> Details:
         code=form.text_or_none("oracle_code", length_max=_NAME_MAX),
     )
     images, documents = form.uploads("images"), form.uploads("documents")
-    if max(len(images), len(documents)) > _UPLOADS_MAX:
-        raise Refusal(Code.BODY_TOO_LARGE, f"At most {_UPLOADS_MAX} images, and as many documents, may be sent.")
+    if max(len(images), len(documents)) > FILES_MAX:
+        raise Refusal(Code.BODY_TOO_LARGE, f"At most {FILES_MAX} images, and as many documents, may be sent.")
     return Details(
         title=form.text("name", length_max=_NAME_MAX),
         category_id=form.text("category_id", length_max=_NAME_MAX),
@@ -305,7 +305,7 @@ async def make_token_public(call: Call) -> Nothing:
 
 
 async def _switch(call: Call, **wanted: bool) -> Nothing:
-    instrument_id = path_id(call, "token_id", "token ID")
+    instrument_id = path_id(call, "token_id", TOKEN)
     command = SwitchInstrument(instrument_id=instrument_id, mandate=caller_of(call).mandate(TOKENS_MANAGE), **wanted)
     await call.submit(command)
     return Nothing()
@@ -330,7 +330,7 @@ async def read_node_summary(call: Call) -> WalletSummary:
 
 
 async def _found(call: Call, name: str) -> StoredToken:
-    found = await _stored(call, Page(1, 1), instrument_id=path_id(call, name, "token ID"))
+    found = await _stored(call, Page(1, 1), instrument_id=path_id(call, name, TOKEN))
     if not found.rows:
         raise Refusal(Code.INSTRUMENT_NOT_FOUND)
     return found.rows[0]
@@ -391,7 +391,7 @@ def token_answer(stored: StoredToken) -> TokenAnswer:
 def _value(stored: StoredToken) -> TokenValue:
     instrument = stored.instrument
     total = worked_on(instrument.price, "multiply", Decimal(instrument.max_supply_units))
-    salable = worked_on(total, "multiply", instrument.salable_percent).scaleb(-2)
+    salable = worked_on(worked_on(total, "multiply", instrument.salable_percent), "multiply", _HUNDREDTH)
     return TokenValue(
         token_price=_counted_in(stored, instrument.price),
         total_value=_counted_in(stored, total),
@@ -452,7 +452,24 @@ NODE_TOKEN_ROUTES = (
         Code.AMOUNT_TOO_SMALL,
         Code.AMOUNT_TOO_LARGE,
         Code.ASSET_TAKEN,
+        Code.KEY_REUSED,
+        Code.KEY_IN_FLIGHT,
         takes=MEDIA_TYPE,
+        form=form_schema(
+            (
+                "category_id",
+                "name",
+                "description",
+                "total_value",
+                "currency_token_id",
+                "salable_percentage",
+                "max_supply",
+                "token_name",
+                "token_symbol",
+            ),
+            ("oracle_id", "oracle_code"),
+            files=("images", "documents"),
+        ),
     ),
     write(
         f"{_NODES}/search", list_node_tokens, "The tokens of a node, newest first", PageRequest, TokenPage, *_OF_NODE

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from otcdesk.api.deals.errors import PAGE_INVALID
-from otcdesk.api.deals.values import invalid, whole_of
+from otcdesk.api.deals.values import invalid, is_null, whole_of
 from otcdesk.api.dialect import Reply, Route
 from otcdesk.api.http import Request
 from otcdesk.errors import Code
@@ -30,6 +30,14 @@ PageNumber = Annotated[msgspec.Raw, Meta(extra_json_schema={"type": "integer", "
 PageSize = Annotated[msgspec.Raw, Meta(extra_json_schema={"type": "integer", "minimum": 1, "maximum": SIZE_MAX})]
 
 
+OptionalPageNumber = Annotated[
+    msgspec.Raw, Meta(extra_json_schema={"type": ["integer", "null"], "minimum": 1, "maximum": NUMBER_MAX})
+]
+OptionalPageSize = Annotated[
+    msgspec.Raw, Meta(extra_json_schema={"type": ["integer", "null"], "minimum": 1, "maximum": SIZE_MAX})
+]
+
+
 class PageRequest(msgspec.Struct, kw_only=True):
     """Which page is asked for, by a read that is sent as POST and must say so."""
 
@@ -40,15 +48,15 @@ class PageRequest(msgspec.Struct, kw_only=True):
 class OptionalPageRequest(msgspec.Struct, kw_only=True):
     """Which page is asked for: the first, and 20 on it, unless it is said."""
 
-    page: PageNumber | UnsetType = UNSET
-    per_page: PageSize | UnsetType = UNSET
+    page: OptionalPageNumber | UnsetType = UNSET
+    per_page: OptionalPageSize | UnsetType = UNSET
 
 
 class PageQuery(msgspec.Struct, kw_only=True):
     """Which page is asked for in the query."""
 
-    page: int = NUMBER_DEFAULT
-    per_page: int = SIZE_DEFAULT
+    page: Annotated[int, Meta(ge=1, le=NUMBER_MAX)] = NUMBER_DEFAULT
+    per_page: Annotated[int, Meta(ge=1, le=SIZE_MAX)] = SIZE_DEFAULT
 
 
 class Pagination(msgspec.Struct, kw_only=True):
@@ -79,9 +87,13 @@ class Page(NamedTuple):
 
 def page_of_body(body: PageRequest | OptionalPageRequest) -> Page:
     """Read which page a body asks for; refuses REQUEST_INVALID."""
-    number = NUMBER_DEFAULT if isinstance(body.page, UnsetType) else whole_of(body.page, "page")
-    size = SIZE_DEFAULT if isinstance(body.per_page, UnsetType) else whole_of(body.per_page, "per_page")
-    return _page(number, size)
+    if isinstance(body, PageRequest):
+        return _page(whole_of(body.page, "page"), whole_of(body.per_page, "per_page"))
+    return _page(_said(body.page, "page", NUMBER_DEFAULT), _said(body.per_page, "per_page", SIZE_DEFAULT))
+
+
+def _said(raw: msgspec.Raw | UnsetType, field: str, default: int) -> int:
+    return default if isinstance(raw, UnsetType) or is_null(raw) else whole_of(raw, field)
 
 
 def page_of_query(request: Request, *, required: bool = False) -> Page:

@@ -19,7 +19,8 @@ from otcdesk.api.deals import (
     transactions,
     users,
 )
-from otcdesk.api.deals.tables import public
+from otcdesk.api.deals.multipart_forms import MEDIA_TYPE
+from otcdesk.api.deals.tables import PATH_SCHEMAS, public
 from otcdesk.api.dialect import Call, Dialect, Reply, Route
 from otcdesk.api.http import Request
 from otcdesk.desk import Caller
@@ -37,14 +38,16 @@ _TOKEN_ROUTES = (
         tokens.authenticate,
         "Get a pair of tokens",
         tokens.AuthenticateRequest,
-        tokens.TokenAnswer,
+        tokens.TokenPair,
+        body_optional=True,
+        credential_headers=tokens.HEADERS,
     ),
     public(
         "/v2/auth/refresh",
         tokens.refresh,
         "Get the next pair of tokens; a refresh token is good once",
         tokens.RefreshRequest,
-        tokens.TokenAnswer,
+        tokens.TokenPair,
     ),
 )
 
@@ -105,6 +108,7 @@ class DealsDialect(Dialect):
     credentials = ("bearer",)
     error_schema = errors.ERROR_SCHEMA
     key_pattern = _KEY_PATTERN
+    path_schemas = PATH_SCHEMAS
 
     async def admit(self, request: Request, route: Route) -> Caller:
         """Let anybody ask for tokens: who asks, and whether its lane is closed, is told by what the body says."""
@@ -119,7 +123,15 @@ class DealsDialect(Dialect):
 
     async def read_body(self, request: Request, route: Route) -> Any:
         """Read a body, but leave that of a request for tokens to its handler: a wrong one counts for its address."""
-        return None if route.scope is None else await super().read_body(request, route)
+        if route.scope is None:
+            return None
+        if route.body_optional and not await self.raw_body(request):
+            return route.body()
+        return await super().read_body(request, route)
+
+    def body_bytes_max(self, route: Route) -> int | None:
+        """Let forms with files be longer than other bodies."""
+        return self.desk.settings.deals_form_bytes_max if route.takes == MEDIA_TYPE else None
 
     def count_request(self, caller: Caller) -> None:
         """Count a request for its client."""

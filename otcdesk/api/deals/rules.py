@@ -11,17 +11,21 @@ from msgspec import UNSET, Meta, UnsetType
 
 from otcdesk.actions.make_resale_rule import ChangeResaleRule, EndResaleRule, MakeResaleRule, RuleFields
 from otcdesk.api.deals.callers import RULES_MANAGE
-from otcdesk.api.deals.node_reads import GONE, NODE, branch_in, caller_of
+from otcdesk.api.deals.node_reads import GONE, branch_in, caller_of
 from otcdesk.api.deals.paging import PageQuery, listed, page_of_query
-from otcdesk.api.deals.tables import path_id, read, write
+from otcdesk.api.deals.tables import NODE, path_id, read, write
 from otcdesk.api.deals.values import (
+    GivenId,
     Id,
     Number,
+    NumberOrNull,
     Whole,
+    WholeOrNull,
     decimal_number,
     id_of,
     id_text,
     invalid,
+    is_null,
     number_of,
     time_text,
     whole_of,
@@ -43,6 +47,8 @@ ACTIVE: Final = {1: False, 2: True}
 #: Rules refer to prices of at most so many decimals, as assets have.
 _DECIMALS_MAX: Final = 18
 _PERCENT_MAX: Final = Decimal(1_000_000)
+#: No price is further below another.
+_BELOW_PERCENT_MAX: Final = Decimal(100)
 #: What the database counts priorities by.
 _PRIORITY_MAX: Final = 2**31 - 1
 
@@ -50,7 +56,8 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:\
 
 Name = Annotated[str, Meta(min_length=1, max_length=200, pattern=KEPT_TEXT)]
 _AnyWhole = Whole | UnsetType
-_AnyNumber = Number | UnsetType
+_WholeBound = WholeOrNull | UnsetType
+_NumberBound = NumberOrNull | UnsetType
 
 
 class RuleChange(msgspec.Struct, kw_only=True):
@@ -59,17 +66,17 @@ class RuleChange(msgspec.Struct, kw_only=True):
     name: Name | UnsetType = UNSET
     side: _AnyWhole = UNSET
     rule_type: _AnyWhole = UNSET
-    match_action: _AnyWhole = UNSET
+    match_action: _WholeBound = UNSET
     consume_on_match: bool | UnsetType = UNSET
     status: _AnyWhole = UNSET
     priority: _AnyWhole = UNSET
-    token_id: str | UnsetType | None = UNSET
-    above_percent: _AnyNumber = UNSET
-    below_percent: _AnyNumber = UNSET
-    above_amount: _AnyNumber = UNSET
-    below_amount: _AnyNumber = UNSET
-    min_offer_quantity: _AnyWhole = UNSET
-    max_offer_quantity: _AnyWhole = UNSET
+    token_id: GivenId | UnsetType | None = UNSET
+    above_percent: _NumberBound = UNSET
+    below_percent: _NumberBound = UNSET
+    above_amount: _NumberBound = UNSET
+    below_amount: _NumberBound = UNSET
+    min_offer_quantity: _WholeBound = UNSET
+    max_offer_quantity: _WholeBound = UNSET
     valid_from: str | UnsetType | None = UNSET
     valid_until: str | UnsetType | None = UNSET
 
@@ -172,16 +179,16 @@ async def end_otc_rule(call: Call) -> Answer:
 def fields_of(body: RuleChange) -> RuleFields:
     """Read what a body says of a rule; refuses REQUEST_INVALID."""
     said: dict[str, Any] = {
-        "name": body.name,
+        "name": _name(body.name),
         "side": _word(body.side, "side", SIDES),
         "test": _word(body.rule_type, "rule_type", TESTS),
-        "action": _word(body.match_action, "match_action", ACTIONS),
+        "action": _word(_unset_for_null(body.match_action), "match_action", ACTIONS),
         "consume_on_match": body.consume_on_match,
         "active": _word(body.status, "status", ACTIVE),
         "priority": _priority(body.priority),
         "instrument_id": body.token_id if not isinstance(body.token_id, str) else id_of(body.token_id, "token_id"),
         "above_percent": _bound(body.above_percent, "above_percent", _PERCENT_MAX),
-        "below_percent": _bound(body.below_percent, "below_percent", _PERCENT_MAX),
+        "below_percent": _bound(body.below_percent, "below_percent", _BELOW_PERCENT_MAX),
         "above_amount": _bound(body.above_amount, "above_amount", Decimal(RATE_MAX)),
         "below_amount": _bound(body.below_amount, "below_amount", Decimal(RATE_MAX)),
         "quantity_min": _quantity(body.min_offer_quantity, "min_offer_quantity"),
@@ -190,6 +197,16 @@ def fields_of(body: RuleChange) -> RuleFields:
         "valid_until": _time(body.valid_until, "valid_until"),
     }
     return RuleFields(**said)
+
+
+def _name(name: str | UnsetType) -> str | UnsetType:
+    if isinstance(name, str) and not name.strip():
+        raise invalid("name is required")
+    return name
+
+
+def _unset_for_null(raw: Any) -> Any:
+    return UNSET if raw is not UNSET and is_null(raw) else raw
 
 
 def _word(raw: Any, field: str, words: Mapping[int, Any]) -> Any:
@@ -211,7 +228,7 @@ def _priority(raw: Any) -> Any:
 
 
 def _bound(raw: Any, field: str, most: Decimal) -> Any:
-    if raw is UNSET or _is_null(raw):
+    if raw is UNSET or is_null(raw):
         return UNSET if raw is UNSET else None
     value = number_of(raw, field)
     if not 0 <= value <= most or value.as_tuple().exponent < -_DECIMALS_MAX:  # type: ignore[operator]  # it is finite
@@ -220,16 +237,12 @@ def _bound(raw: Any, field: str, most: Decimal) -> Any:
 
 
 def _quantity(raw: Any, field: str) -> Any:
-    if raw is UNSET or _is_null(raw):
+    if raw is UNSET or is_null(raw):
         return UNSET if raw is UNSET else None
     number = whole_of(raw, field)
     if number <= 0:
         raise invalid(f"{field} must be greater than 0")
     return number
-
-
-def _is_null(raw: Any) -> bool:
-    return bytes(raw).strip() == b"null"
 
 
 def _time(text: Any, field: str) -> Any:
@@ -291,6 +304,8 @@ RULE_ROUTES = (
         RuleAnswer,
         Code.BRANCH_NOT_FOUND,
         *_KEPT,
+        Code.KEY_REUSED,
+        Code.KEY_IN_FLIGHT,
         status=201,
     ),
     read(

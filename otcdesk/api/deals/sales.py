@@ -1,7 +1,7 @@
 """Selling over the counter: create an offer, cancel it; both are transactions to poll (contract 3.1, 3.2)."""
 
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -12,8 +12,20 @@ from otcdesk.actions.withdraw_resale import WithdrawResale
 from otcdesk.api.deals.callers import OTC_CREATE
 from otcdesk.api.deals.errors import NO_SUCH_DEAL, REPLIES
 from otcdesk.api.deals.tables import path_id, write
-from otcdesk.api.deals.values import Id, Number, Whole, id_of, id_text, invalid, number_of, whole_of
+from otcdesk.api.deals.values import (
+    NUMBER_OF_DEAL_MAX,
+    GivenId,
+    Id,
+    Number,
+    Whole,
+    id_of,
+    id_text,
+    invalid,
+    number_of,
+    whole_of,
+)
 from otcdesk.api.dialect import Call
+from otcdesk.domain.commands import Command
 from otcdesk.domain.resales import OTC
 from otcdesk.errors import Code, Refusal
 
@@ -22,7 +34,7 @@ class SellRequest(msgspec.Struct, kw_only=True):
     """So many tokens, at a price for each in a currency token."""
 
     quantity: Whole
-    price_id: Id
+    price_id: GivenId
     price_amount: Number
 
 
@@ -52,7 +64,8 @@ def sold_on(market: str, permission: str) -> Any:
             market=market,
             mandate=call.caller.mandate(permission),  # type: ignore[attr-defined]
         )
-        return started(await submitted_by_the_clock(call, command))
+        overdue = overdue_listings(command.party_id, command.instrument_id)
+        return started(await submitted_by_the_clock(call, command, overdue))
 
     sell.__name__ = f"sell_{market}"
     return sell
@@ -76,19 +89,37 @@ def cancelled_on(market: str, permission: str) -> Any:
     return cancel
 
 
-async def submitted_by_the_clock(call: Call, command: ListResale) -> JobStarted:
-    """List tokens; where too few are available, have what is over by the clock recorded first, which gives back more.
+class Overdue(NamedTuple):
+    """A refusal that what is over by the clock may have caused, and the statement that finds it, of whom and what."""
+
+    code: Code
+    statement: str
+    about: tuple[UUID, ...]
+
+
+def overdue_listings(party_id: UUID, instrument_id: UUID) -> Overdue:
+    """Say what may hold the tokens that a user does not have available."""
+    return Overdue(Code.RESALE_NOT_COVERED, "overdue", (party_id, instrument_id))
+
+
+def overdue_bids(party_id: UUID) -> Overdue:
+    """Say what may hold the money that a user does not have available."""
+    return Overdue(Code.BUYER_NOT_COVERED, "overdue_bids", (party_id,))
+
+
+async def submitted_by_the_clock(call: Call, command: Command, overdue: Overdue) -> Any:
+    """Submit; where too little is available, have what is over by the clock recorded first, which gives back more.
 
     That is asked for as the caller: what it has asked for before stands before it, and came in time if it did.
     """
     try:
-        reply: JobStarted = await call.submit(command)
+        reply = await call.submit(command)
     except Refusal as refusal:
         desk, lane = call.desk, call.caller.lane
-        if refusal.code is not Code.RESALE_NOT_COVERED:
+        if refusal.code is not overdue.code:
             raise
         now, most = await desk.business_time(lane), desk.settings.deadlines_orders_max
-        found = await desk.reads.records("resales", "overdue", lane, command.party_id, command.instrument_id, now, most)
+        found = await desk.reads.records("resales", overdue.statement, lane, *overdue.about, now, most)
         if not found:
             raise
         due = RecordDue(order_ids=[record[0] for record in found])
@@ -99,7 +130,7 @@ async def submitted_by_the_clock(call: Call, command: ListResale) -> JobStarted:
 
 async def order_numbered(call: Call, instrument_id: UUID, number: int) -> UUID | None:
     """Return the order that a deal's number stands for, None if there is none."""
-    if number > _NUMBER_MAX:
+    if number > NUMBER_OF_DEAL_MAX:
         return None
     found: UUID | None = await call.desk.reads.value("resales", "numbered", call.caller.lane, instrument_id, number)
     return found
@@ -118,10 +149,6 @@ def price_amount_of(raw: msgspec.Raw) -> Decimal:
     if price <= 0:
         raise invalid("price_amount must be greater than 0")
     return price
-
-
-#: The largest number that the database counts deals by.
-_NUMBER_MAX = 2**63 - 1
 
 
 def number_of_deal(raw: msgspec.Raw) -> int:

@@ -53,6 +53,12 @@ _KNOWN_MAX: Final = 10_000
 _API_KEY: Final = "api-key"
 _API_SECRET: Final = "api-secret"  # noqa: S105  (the name of a header)
 
+#: How the document of the dialect says them.
+HEADERS: Final = {
+    "Api-Key": {"type": "string", "format": "uuid", "description": "The client's id, where there is no body."},
+    "Api-Secret": {"type": "string", "description": "The client's secret, where there is no body."},
+}
+
 
 def signing_key(home: Path, file: str) -> bytes:
     """Return the key that signs tokens: the text of a file, or of the home's own, made at its first use.
@@ -227,7 +233,7 @@ class RefreshRequest(msgspec.Struct, kw_only=True):
     refresh_token: str | None = None
 
 
-class TokenAnswer(msgspec.Struct, kw_only=True):
+class TokenPair(msgspec.Struct, kw_only=True):
     """A bearer token, how long and until when it is good, and the refresh token that buys the next pair."""
 
     access_token: str
@@ -237,7 +243,7 @@ class TokenAnswer(msgspec.Struct, kw_only=True):
     expires_at: str
 
 
-async def authenticate(call: Call) -> TokenAnswer:
+async def authenticate(call: Call) -> TokenPair:
     """Give a first pair of tokens for a client's secret."""
     async with _counted(call):
         api_key, secret = await _given(call)
@@ -253,7 +259,7 @@ async def authenticate(call: Call) -> TokenAnswer:
         return _answer(call, standing, refresh_token)
 
 
-async def refresh(call: Call) -> TokenAnswer:
+async def refresh(call: Call) -> TokenPair:
     """Give the next pair for a refresh token; a second use of one is told to the audit chain."""
     async with _counted(call):
         given = (await _body(call, RefreshRequest) or RefreshRequest()).refresh_token
@@ -266,7 +272,7 @@ async def refresh(call: Call) -> TokenAnswer:
         return await _replaced(call, client, given)
 
 
-async def _replaced(call: Call, client: Credential, refresh_token: str) -> TokenAnswer:
+async def _replaced(call: Call, client: Credential, refresh_token: str) -> TokenPair:
     """Return the pair that a client's token buys; refuses UNAUTHENTICATED, RATE_LIMITED."""
     tokens, successor = call.services.refresh_tokens, _new_refresh_token()
     try:
@@ -300,9 +306,9 @@ def _new_refresh_token() -> str:
     return secrets.token_urlsafe(32)
 
 
-def _answer(call: Call, standing: Standing, refresh_token: str) -> TokenAnswer:
+def _answer(call: Call, standing: Standing, refresh_token: str) -> TokenPair:
     signed = call.services.bearers.sign(standing)
-    return TokenAnswer(
+    return TokenPair(
         access_token=signed.token,
         refresh_token=refresh_token,
         token_type="Bearer",  # noqa: S106

@@ -12,20 +12,46 @@ from msgspec import Meta
 
 from otcdesk.api.deals.holders import KnownInstrument, check_sees, found_instrument, holder_in
 from otcdesk.api.deals.paging import (
+    NUMBER_MAX,
+    SIZE_MAX,
     OptionalPageRequest,
     listed,
     page_exceptions,
     page_of_body,
     page_of_query,
 )
-from otcdesk.api.deals.tables import path_id, read, write
+from otcdesk.api.deals.tables import TOKEN, path_id, read, write
 from otcdesk.api.deals.values import Id, Number, decimal_number, id_text, invalid, time_text, units_number
 from otcdesk.api.dialect import Call
 from otcdesk.api.http import Request
 from otcdesk.api.wire import TimeText
 from otcdesk.domain.compact_ids import declared_compact_id
-from otcdesk.domain.jobs import BURN, COMPLETED, FAILED, IN_PROGRESS, LIST, PURCHASE, STARTED, WITHDRAW, Job
-from otcdesk.domain.resales import DRAFT, ERROR, OTC, PRIMARY, SECONDARY, Currency, Purchase, Resale
+from otcdesk.domain.jobs import (
+    BURN,
+    COMPLETED,
+    FAILED,
+    IN_PROGRESS,
+    LIST,
+    NOTHING_LEFT,
+    PURCHASE,
+    STARTED,
+    WITHDRAW,
+    Job,
+    over_already,
+)
+from otcdesk.domain.resales import (
+    CANCELLED,
+    DRAFT,
+    ERROR,
+    EXPIRED,
+    OTC,
+    PRIMARY,
+    SECONDARY,
+    Currency,
+    Purchase,
+    Resale,
+)
+from otcdesk.domain.resales import COMPLETED as RESALE_COMPLETED
 from otcdesk.domain.resales import IN_PROGRESS as BEING_ISSUED
 from otcdesk.errors import Code, Refusal
 from otcdesk.money import counted
@@ -54,6 +80,12 @@ BURN_TOKEN: Final = 10
 _MAKING: Final = {DRAFT: STARTED, BEING_ISSUED: IN_PROGRESS, ERROR: FAILED}
 
 _NUMBER: Final = re.compile(r"[0-9]{1,9}", re.ASCII)
+
+#: What is said of a transaction that failed, by what the books say of its job; of any other that the chain refused it.
+REFUSED: Final = "The transaction was not carried out."
+_FAILURES: Final = {NOTHING_LEFT: "Nothing of the deal is left."} | {
+    over_already(state): f"The deal is {state} already." for state in (RESALE_COMPLETED, CANCELLED, EXPIRED)
+}
 
 #: A share of what was paid is said with so many decimals, to the nearest.
 _PERCENT_DECIMALS: Final = 6
@@ -118,8 +150,8 @@ class TransactionPage(msgspec.Struct, kw_only=True):
 class TransactionQuery(msgspec.Struct, kw_only=True):
     """Which transactions are asked for: of these types, of all without any."""
 
-    page: int
-    per_page: int
+    page: Annotated[int, Meta(ge=1, le=NUMBER_MAX)]
+    per_page: Annotated[int, Meta(ge=1, le=SIZE_MAX)]
     types: tuple[int, ...] = ()
 
 
@@ -189,7 +221,11 @@ async def list_transactions(call: Call) -> dict[str, Any]:
 
 async def read_token_transaction(call: Call) -> TokenTransaction:
     """Show a transaction by its token: to who may see its user, and to who may see its token."""
-    job_id, instrument_id, caller = path_id(call, "transaction_id"), path_id(call, "token_id"), call.caller
+    job_id, instrument_id, caller = (
+        path_id(call, "transaction_id", "transaction ID"),
+        path_id(call, "token_id", TOKEN),
+        call.caller,
+    )
     found = await call.desk.reads.row("resales", "jobs", AskedJob, caller.lane, caller.owner_id, [job_id])
     if found is None or found.job.instrument_id != instrument_id:
         raise Refusal(Code.JOB_NOT_FOUND)
@@ -205,7 +241,7 @@ async def read_token_transaction_by_older_path(call: Call) -> TokenTransaction:
 async def search_token_changes(call: Call) -> dict[str, Any]:
     """List what has become of a token, newest first: what was burnt of it, and at the end how it was made."""
     page = page_of_body(call.body)
-    known = await found_instrument(call)
+    known = await found_instrument(call, TOKEN)
     check_sees(call, known.issuer.path)
     found = await call.desk.reads.row(
         "resales", "burns", _Burns, call.caller.lane, known.instrument.id, page.size, page.offset
@@ -235,11 +271,18 @@ def facts_of(asked: AskedJob) -> dict[str, Any]:
         "status": STATUSES[job.state],
         "external_id": id_text(job.instrument_id),
         "hash": job.hash if job.is_over else None,
-        "error": job.error,
+        "error": error_of(job),
         "data": data_of(asked) if job.state == COMPLETED else None,
         "created_at": time_text(job.created_at),
         "updated_at": time_text(job.updated_at),
     }
+
+
+def error_of(job: Job) -> str | None:
+    """Return why a transaction failed; what the chain's side said of it is the operator's to know."""
+    if job.error is None:
+        return None
+    return _FAILURES.get(job.error, REFUSED)
 
 
 def data_of(asked: AskedJob) -> TransactionData:
@@ -283,7 +326,7 @@ def _burnt(job: Job, known: KnownInstrument) -> TokenChange:
         hash=job.hash if job.is_over else None,
         type=BURN_TOKEN,
         status=STATUSES[job.state],
-        error=job.error,
+        error=error_of(job),
         created_at=time_text(job.created_at),
     )
 
@@ -322,6 +365,7 @@ TRANSACTION_ROUTES = (
         TokenChangePage,
         Code.INSTRUMENT_NOT_FOUND,
         Code.NOT_PERMITTED,
+        body_optional=True,
     ),
     read(
         "/v2/admin/tokens/{token_id}/transactions/{transaction_id}",

@@ -158,6 +158,8 @@ USER_ROUTES = (
         Code.BRANCH_NOT_FOUND,
         Code.NOT_PERMITTED,
         Code.PARTY_NAME_TAKEN,
+        Code.KEY_REUSED,
+        Code.KEY_IN_FLIGHT,
         status=201,
     ),
     read("/v2/users/users/{user_id}", read_user, "A user", User, Code.PARTY_NOT_FOUND, Code.NOT_PERMITTED),

@@ -17,8 +17,17 @@ from otcdesk.money import UNITS_MAX, counted, plain
 #: A number as it was written: a number's own type would take `true`, or cut digits.
 Whole = Annotated[msgspec.Raw, Meta(extra_json_schema={"type": "integer"})]
 Number = Annotated[msgspec.Raw, Meta(extra_json_schema={"type": "number"})]
+#: One that may be null.
+WholeOrNull = Annotated[msgspec.Raw, Meta(extra_json_schema={"type": ["integer", "null"]})]
+NumberOrNull = Annotated[msgspec.Raw, Meta(extra_json_schema={"type": ["number", "null"]})]
 #: An id of the dialect.
 Id = Annotated[str, Meta(extra_json_schema={"pattern": "^[0-9a-f]{24}$"})]
+#: One that is sent to us, of which the case does not matter.
+ID_PATTERN: Final = "^[0-9a-fA-F]{24}$"
+GivenId = Annotated[str, Meta(extra_json_schema={"pattern": ID_PATTERN})]
+
+#: The largest number that the database counts deals by.
+NUMBER_OF_DEAL_MAX: Final = 2**63 - 1
 
 #: With as many digits as anything here can have, and with an exponent that does not make more of them.
 _NUMBER: Final = re.compile(rb"-?(0|[1-9][0-9]{0,59})(\.[0-9]{1,60})?([eE][+-]?[0-9]{1,2})?")
@@ -47,6 +56,11 @@ def whole_of(raw: msgspec.Raw, field: str) -> int:
     if abs(whole) > UNITS_MAX:
         raise invalid(f"{field} is out of range")
     return whole
+
+
+def is_null(raw: msgspec.Raw) -> bool:
+    """Tell whether null was sent."""
+    return bytes(raw).strip() == b"null"
 
 
 def id_of(text: str, field: str) -> UUID:

@@ -75,7 +75,8 @@ async def list_jobs(call: Call) -> Answer:
     kind = _one_of(query.get("kind"), _KINDS, "kind")
     state = _one_of(query.get("state"), sorted(JOB.states), "state")
     order_id = uuid_of(query["orderId"]) if query.get("orderId") else None
-    found = await _jobs(call, kind, state, order_id, None, page)
+    retryable = _one_of(query.get("retryable"), ("true", "false"), "retryable") == "true"
+    found = await _jobs(call, kind, state, order_id, None, page, retryable=retryable)
     return Answer(200, paged([shapes.job_answer(row) for row in found.rows], page, found.total))
 
 
@@ -92,9 +93,16 @@ async def _job(call: Call, job_id: UUID) -> shapes.JobAnswer:
 
 
 async def _jobs(
-    call: Call, kind: str | None, state: str | None, order_id: UUID | None, job_id: UUID | None, page: PageQuery
+    call: Call,
+    kind: str | None,
+    state: str | None,
+    order_id: UUID | None,
+    job_id: UUID | None,
+    page: PageQuery,
+    *,
+    retryable: bool = False,
 ) -> shapes.StoredJobs:
-    wanted = (kind, state, order_id, job_id, page.limit, page.offset)
+    wanted = (kind, state, order_id, job_id, page.limit, page.offset, retryable)
     found = await call.desk.reads.row("resales", "jobs_of_lane", shapes.StoredJobs, call.caller.lane, *wanted)
     assert found is not None, "the statement always has a row"
     return found

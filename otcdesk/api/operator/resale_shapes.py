@@ -39,11 +39,15 @@ class ResalesQuery(PageQuery, kw_only=True):
 
 
 class JobsQuery(PageQuery, kw_only=True):
-    """Paging, and perhaps only jobs of one kind, in one state, or of one order."""
+    """Paging, and perhaps only jobs of one kind, in one state, or of one order.
+
+    `retryable`: only those that the chain refused after the books had moved, and that nobody has retried.
+    """
 
     kind: JobKind | msgspec.UnsetType = msgspec.UNSET
     state: JobState | msgspec.UnsetType = msgspec.UNSET
     orderId: Uuid | msgspec.UnsetType = msgspec.UNSET  # noqa: N815  (wire name)
+    retryable: bool | msgspec.UnsetType = msgspec.UNSET
 
 
 class FailRequest(msgspec.Struct, kw_only=True):

@@ -24,8 +24,8 @@ log = structlog.get_logger()
 #: A block with its transactions is the longest answer that is asked for.
 _ANSWER_BYTES_MAX = 32_000_000
 
-#: For so long other nodes are waited for when one has answered.
-_OTHERS_SECONDS = 0.5
+#: For so many milliseconds other nodes are waited for when one has answered.
+_OTHERS_MS = 500
 
 #: No block has room for so many transactions of one sender, so a count above this many for each block cannot be.
 _NONCES_A_BLOCK_MAX = 100_000
@@ -372,7 +372,7 @@ async def _soon(calls: Sequence[Coroutine[Any, Any, T]]) -> list[T | Exception]:
             done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
             brought = any(one.exception() is None for one in done)
         if waiting:
-            await asyncio.wait(waiting, timeout=_OTHERS_SECONDS)
+            await asyncio.wait(waiting, timeout=_OTHERS_MS / 1000)
     finally:
         late = [one for one in tasks if not one.done()]
         for one in late:

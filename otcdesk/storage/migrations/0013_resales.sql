@@ -110,6 +110,8 @@ create table resales (
     sold numeric(40, 0) not null check (sold >= 0),
     price_units numeric(40, 0) not null check (price_units > 0),
     number bigint check (number > 0),
+    taken_fee_units numeric(40, 0) not null check (taken_fee_units >= 0),
+    taken_desk_fee_units numeric(40, 0) not null check (taken_desk_fee_units >= 0),
     primary key (lane, order_id),
     constraint parts_of_the_quantity check (available + promised + sold <= quantity)
 ) with (fillfactor = 50);
@@ -160,6 +162,7 @@ create table jobs (
     waits_for text,
     reference text not null,
     tries integer not null check (tries > 0),
+    replaces uuid,
     hash text,
     error text,
     caller text not null,
@@ -167,12 +170,15 @@ create table jobs (
     updated_at timestamptz not null,
     primary key (lane, id),
     constraint waits_until_it_is_over check ((waits_for is null) = (state in ('completed', 'failed'))),
-    constraint fails_for_a_reason check ((error is null) = (state <> 'failed'))
+    constraint fails_for_a_reason check ((error is null) = (state <> 'failed')),
+    constraint replaces_when_tried_anew check ((replaces is null) = (tries = 1))
 ) with (fillfactor = 50);
 
 create index jobs_waiting on jobs (waits_for, updated_at) where waits_for is not null;
 create index jobs_of_party on jobs (lane, party_id, created_at desc, id desc) where kind <> 'follow';
 create index jobs_of_order on jobs (lane, order_id);
+create unique index jobs_in_place on jobs (lane, replaces) where replaces is not null;
+create index jobs_failed on jobs (lane, created_at desc, id desc) where state = 'failed' and kind in ('follow', 'send');
 create index jobs_of_burns on jobs (lane, instrument_id, created_at desc, id desc) where kind = 'burn';
 create index jobs_of_sends on jobs (lane, instrument_id, created_at desc, id desc) where kind = 'send';
 

@@ -127,7 +127,7 @@ where ($1::integer is null or o.lane = $1) and o.product = 'resale'
 
 -- name: resale_trade_fits
 -- What was bought left a trade over all of it at its price; a listing's own trade is what its branch took of it, at the
--- listing's price.
+-- listing's price, and there are no fees of what it did not take.
 select o.lane, 'orders' as what, o.id::text as key,
     'is ' || o.state || ', its trade is ' || coalesce(
         t.source_units || ' ' || t.source_asset || ' for ' || t.destination_units || ' ' || t.destination_asset, 'missing'
@@ -147,7 +147,8 @@ where ($1::integer is null or o.lane = $1) and o.product = 'resale'
                 (o.tenant_id, o.destination_asset, o.destination_units, o.source_asset, o.source_units, o.rate)
             )
         else
-            t.order_id is not null
+            r.taken_fee_units + r.taken_desk_fee_units > coalesce(t.destination_units, 0)
+            or t.order_id is not null
             and (
                 (t.tenant_id, t.source_asset, t.destination_asset, t.destination_units, t.executed_rate) is distinct from
                 (o.tenant_id, o.source_asset, o.destination_asset, t.source_units * r.price_units, o.rate)
@@ -157,8 +158,8 @@ where ($1::integer is null or o.lane = $1) and o.product = 'resale'
     end
 
 -- name: resale_is_booked_once
--- Every trade of resale was booked exactly once: its units, all that was paid for them, and of that the fees that a
--- purchase says; and nothing else was booked as a resale.
+-- Every trade of resale was booked exactly once: its units, all that was paid for them, and of that the fees that its
+-- purchase says, or what its branch took; and nothing else was booked as a resale.
 select coalesce(t.lane, b.lane) as lane, 'orders' as what, coalesce(t.order_id, b.order_id)::text as key,
     case
         when t.order_id is null then 'was booked without a trade'
@@ -166,10 +167,13 @@ select coalesce(t.lane, b.lane) as lane, 'orders' as what, coalesce(t.order_id, 
             || coalesce(b.paid, 0) || ', fees ' || coalesce(b.fees, 0) || ' and ' || coalesce(b.desk_fees, 0)
     end as detail
 from (
-    select t.lane, t.order_id, t.source_units, t.destination_units, p.fee_units, p.desk_fee_units
+    select t.lane, t.order_id, t.source_units, t.destination_units,
+        coalesce(p.fee_units, r.taken_fee_units) as fee_units,
+        coalesce(p.desk_fee_units, r.taken_desk_fee_units) as desk_fee_units
     from trades as t
     join orders as o on o.lane = t.lane and o.id = t.order_id and o.product = 'resale'
     left join purchases as p on p.lane = t.lane and p.order_id = t.order_id
+    left join resales as r on r.lane = t.lane and r.order_id = t.order_id
     where $1::integer is null or t.lane = $1
 ) as t
 full join (
@@ -187,8 +191,45 @@ full join (
 ) as b on b.lane = t.lane and b.order_id = t.order_id
 where t.order_id is null
     or (coalesce(b.bookings, 0), b.units, b.paid) is distinct from (1, t.source_units, t.destination_units)
-    or coalesce(b.fees, 0) <> coalesce(t.fee_units, b.fees, 0)
-    or coalesce(b.desk_fees, 0) <> coalesce(t.desk_fee_units, b.desk_fees, 0)
+    or (coalesce(b.fees, 0), coalesce(b.desk_fees, 0)) is distinct from (t.fee_units, t.desk_fee_units)
+
+-- name: resale_goes_to_its_sides
+-- What was sold goes from whom it is sold by to whom it is sold to, and the money the other way, but for the fees.
+select g.lane, 'postings' as what, g.transaction_id || '/' || g.number as key,
+    'goes from ' || s.purpose || ' of ' || s.owner_id || ' to ' || d.purpose || ' of ' || d.owner_id as detail
+from ledger_transactions as t
+join postings as g on g.lane = t.lane and g.transaction_id = t.id
+join accounts as s on s.lane = g.lane and s.id = g.source_account_id
+join accounts as d on d.lane = g.lane and d.id = g.destination_account_id
+join orders as o on o.lane = t.lane and o.id = t.order_id
+left join instruments as i on i.lane = g.lane and i.asset = g.asset
+left join purchases as p on p.lane = o.lane and p.order_id = o.id
+left join resales as r on r.lane = o.lane and r.order_id = coalesce(p.listing_id, o.id)
+left join orders as l on l.lane = r.lane and l.id = r.order_id
+cross join lateral (select coalesce(r.branch_id, p.branch_id) as branch_id) as b
+where ($1::integer is null or t.lane = $1) and t.reason in ('resale: otc', 'resale: secondary', 'resale: primary')
+    and not coalesce(case
+        when i.id is not null then
+            case
+                when l.id is null then (s.purpose, s.owner_id) = ('unsold', b.branch_id)
+                else s.id = l.source_account_id
+            end
+            and case
+                when p.order_id is null then (d.purpose, d.owner_id) = ('inventory', b.branch_id)
+                else d.id = o.destination_account_id
+            end
+        else
+            case
+                when p.order_id is null then (s.purpose, s.owner_id) = ('funds', b.branch_id)
+                else s.id = o.source_account_id
+            end
+            and case
+                when d.purpose = 'resale_fees' then d.owner_id = b.branch_id
+                when d.purpose = 'fee_income' then true
+                when l.id is null then (d.purpose, d.owner_id) = ('funds', b.branch_id)
+                else d.id = l.destination_account_id
+            end
+    end, false)
 
 -- name: burnt_once
 -- What is burnt is held until the chain has burnt it, and then booked exactly once, all of it.
@@ -234,17 +275,26 @@ group by b.lane, b.id, b.last_number
 having count(r.number) <> b.last_number or coalesce(max(r.number), 0) <> b.last_number
 
 -- name: job_fits_its_order
--- A job is of an order of its tenant, or of a ledger transaction; it moves the asset of both of its accounts. What a job for a listing, a withdrawal
--- or a purchase has come to is what its order says.
+-- A job is of an order of its tenant, or of a ledger transaction; it moves the asset of both of its accounts. What a job
+-- for a listing, a withdrawal or a purchase has come to is what its order says. One in place of another makes the same
+-- movement, and that one only followed the books and has failed.
 select j.lane, 'jobs' as what, j.id::text as key,
     'is ' || j.kind || ' and ' || j.state || ', its order is ' || coalesce(o.side || ' and ' || o.state, 'missing') as detail
 from jobs as j
 left join orders as o on o.lane = j.lane and o.id = j.order_id and o.tenant_id = j.tenant_id
 left join accounts as s on s.lane = j.lane and s.id = j.source_account_id and s.asset = j.asset
 left join accounts as d on d.lane = j.lane and d.id = j.destination_account_id and d.asset = j.asset
+left join jobs as f on f.lane = j.lane and f.id = j.replaces
 where ($1::integer is null or j.lane = $1)
     and (
-        case j.kind
+        (
+            j.replaces is not null
+            and (f.kind, f.state, f.tries, f.order_id, f.source_account_id, f.destination_account_id, f.units)
+            is distinct from
+            (j.kind, 'failed', j.tries - 1, j.order_id, j.source_account_id, j.destination_account_id, j.units)
+        )
+        or (j.replaces is not null and j.kind not in ('follow', 'send'))
+        or case j.kind
             when 'send' then not exists (
                 select from ledger_transactions as t where t.lane = j.lane and t.id = j.order_id
             )
@@ -273,6 +323,47 @@ where ($1::integer is null or j.lane = $1)
             else false
         end
     )
+
+-- name: chain_follows_the_books
+-- What jobs have moved, with those that follow and are not done yet, is what was booked, but for what is listed, which
+-- waits apart on the chain, and what is burnt, which lies there. One in place of another makes the same movement.
+with counted as (
+    select lane, kind, source_account_id, destination_account_id, units
+    from jobs
+    where ($1::integer is null or lane = $1)
+        and case when kind in ('follow', 'send') then replaces is null else state = 'completed' end
+),
+listed as (
+    select r.lane, o.source_account_id as lister_id, a.id as escrow_id,
+        r.promised + case when o.state in ('active', 'withdrawing') then r.available else 0 end as units
+    from resales as r
+    join orders as o on o.lane = r.lane and o.id = r.order_id
+    left join accounts as a on a.lane = r.lane and a.owner_id = r.branch_id and a.asset = o.source_asset
+        and a.purpose = 'escrow'
+    where ($1::integer is null or r.lane = $1) and o.state not in ('pending', 'failed')
+),
+differing as (
+    select lane, source_account_id as account_id, -units as units from counted
+    union all
+    select lane, destination_account_id, units from counted
+    union all
+    select lane, destination_account_id, -units from counted where kind = 'burn'
+    union all
+    select lane, lister_id, units from listed
+    union all
+    select lane, escrow_id, -units from listed
+    union all
+    select e.lane, e.account_id, -e.units
+    from ledger_transactions as t
+    join entries as e on e.lane = t.lane and e.transaction_id = t.id
+    where ($1::integer is null or t.lane = $1) and t.reason like 'resale: %' and t.reason <> 'resale: issued'
+)
+select d.lane, 'accounts' as what, d.account_id::text as key,
+    'jobs move ' || sum(d.units) || ' more to it than was booked' as detail
+from differing as d
+join accounts as a on a.lane = d.lane and a.id = d.account_id and a.floor is not null
+group by d.lane, d.account_id
+having sum(d.units) <> 0
 
 -- name: resale_waits_for_one_job
 -- What is pending waits for one job for it, and what is being withdrawn for one withdrawal that has begun.

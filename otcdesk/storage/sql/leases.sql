@@ -270,6 +270,14 @@ join lanes as l on l.lane = j.lane and l.closed_at is null
 left join lane_clocks as c on c.lane = j.lane
 where j.waits_for = $1
 
+-- name: jobs_failed
+-- How many jobs of open lanes failed that the books do not wait for, and that nobody has had tried anew.
+select count(*)
+from jobs as j
+join lanes as l on l.lane = j.lane and l.closed_at is null
+where j.state = 'failed' and j.kind in ('follow', 'send')
+    and not exists (select from jobs as n where n.lane = j.lane and n.replaces = j.id)
+
 -- name: give_back_wave
 -- End claims whose outcomes are recorded.
 delete from leases as l

@@ -71,14 +71,18 @@ select json_build_object(
 
 -- name: currencies
 -- A page of a tenant's currencies, newest first: of one ($4) if that is not null, of one branch ($5) if that is not null,
--- in one state ($6) if that is not null; each with its branch, and how much there is: what the desk's own counter-accounts
--- ($3 is the desk) gave.
+-- in one state ($6) if that is not null, of a path and what is above and below it ($9) if that is not null; each with its
+-- branch, and how much there is: what the desk's own counter-accounts ($3 is the desk) gave.
 with wanted as not materialized (
     select c.* from currencies as c
+    join branches as b on b.lane = c.lane and b.id = c.branch_id
     where c.lane = $1 and c.tenant_id = $2
         and ($4::uuid is null or c.id = $4)
         and ($5::uuid is null or c.branch_id = $5)
         and ($6::text is null or c.state = $6)
+        and (
+            $9::text is null or b.path = $9 or starts_with(b.path, $9 || '.') or starts_with($9, b.path || '.')
+        )
 )
 select json_build_object(
     'rows', coalesce((
@@ -127,11 +131,24 @@ where c.lane = $1 and c.tenant_id = $2
 order by c.created_at, c.id
 
 -- name: wallet
--- An account at an address ($3, in lower case) that is a party's or a branch's of a tenant.
-select a.id
+-- An account at an address ($3, in lower case) where a party or a branch of a tenant keeps money or units; none where
+-- several of them do: nobody could say whose what is sent there is.
+select (array_agg(a.id order by a.id))[1]
 from accounts as a
 left join holders as h on h.lane = a.lane and h.party_id = a.owner_id and h.tenant_id = $2
 left join branches as b on b.lane = a.lane and b.id = a.owner_id and b.tenant_id = $2
-where a.lane = $1 and lower(a.address) = $3 and (h.party_id is not null or b.id is not null)
-order by a.id
-limit 1
+where a.lane = $1 and lower(a.address) = $3 and a.purpose in ('holding', 'funds')
+    and (h.party_id is not null or b.id is not null)
+having count(distinct a.owner_id) = 1
+
+-- name: taken_by_others
+-- What a world file declares and something else of the lane has already: a branch's path (of $2, in tenants $3, for ids $4),
+-- or the asset (of $5, for ids $6) of a currency or instrument.
+select b.path
+from unnest($2::text[], $3::uuid[], $4::uuid[]) as w (path, tenant_id, id)
+join branches as b on b.lane = $1 and b.tenant_id = w.tenant_id and b.path = w.path and b.id <> w.id
+union all
+select w.asset
+from unnest($5::text[], $6::uuid[]) as w (asset, id)
+where exists (select from currencies as c where c.lane = $1 and c.asset = w.asset and c.id <> w.id)
+    or exists (select from instruments as i where i.lane = $1 and i.asset = w.asset and i.id <> w.id)

@@ -8,7 +8,7 @@ select json_build_object(
     'profile', f,
     'address', (
         select a.address from accounts as a
-        where a.lane = p.lane and a.owner_id = p.id and a.address is not null
+        where a.lane = p.lane and a.owner_id = p.id and a.purpose = 'holding' and a.address is not null
         order by a.asset, a.id
         limit 1
     ),
@@ -84,7 +84,8 @@ select json_build_object(
 )
 
 -- name: jobs
--- Some jobs that parties of a tenant have asked for, with what they are about and whose branches' they are.
+-- Some jobs that parties of a tenant have asked for, with what they are about and whose branches' they are. Either side
+-- is where it has the currency of the price, or else the instrument, or else anything.
 select json_build_object(
     'job', j, 'resale', r, 'purchase', p, 'number', coalesce(r.number, l.number), 'currency', c, 'scale', coalesce(s.scale, 0),
     'seller_address', sells.address, 'buyer_address', buys.address, 'paths', json_build_array(home.path, issuer.path)
@@ -101,14 +102,15 @@ left join currencies as c on c.lane = j.lane and c.id = coalesce(r.currency_id, 
 left join assets as s on s.lane = c.lane and s.code = c.asset
 left join lateral (
     select a.address from accounts as a
-    where a.lane = j.lane and a.owner_id = coalesce(r.party_id, l.party_id, p.branch_id) and a.address is not null
-    order by a.asset, a.id
+    where a.lane = j.lane and a.owner_id = coalesce(r.party_id, l.party_id, p.branch_id)
+        and a.purpose in ('holding', 'funds') and a.address is not null
+    order by a.asset is distinct from c.asset, a.asset <> i.asset, a.asset, a.id
     limit 1
 ) as sells on true
 left join lateral (
     select a.address from accounts as a
-    where a.lane = j.lane and a.owner_id = p.party_id and a.address is not null
-    order by a.asset, a.id
+    where a.lane = j.lane and a.owner_id = p.party_id and a.purpose = 'holding' and a.address is not null
+    order by a.asset is distinct from c.asset, a.asset <> i.asset, a.asset, a.id
     limit 1
 ) as buys on true
 where j.lane = $1 and j.tenant_id = $2 and j.id = any ($3::uuid[]) and j.kind <> 'follow'
@@ -195,3 +197,12 @@ join orders as o on o.lane = r.lane and o.id = r.order_id
 where r.lane = $1 and r.party_id = $2 and r.instrument_id = $3 and r.available > 0 and o.due_at <= $4
 order by o.due_at, o.id
 limit $5
+
+-- name: overdue_bids
+-- What a party has bid for whose time was over by $3 though nobody has recorded it, the oldest first.
+select o.id
+from purchases as p
+join orders as o on o.lane = p.lane and o.id = p.order_id
+where p.lane = $1 and p.party_id = $2 and o.side = 'bid' and o.due_at <= $3
+order by o.due_at, o.id
+limit $4

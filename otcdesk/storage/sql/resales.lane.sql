@@ -44,7 +44,7 @@ select json_build_object(
 
 -- name: jobs_of_lane
 -- A page of jobs, newest first: of one kind ($2), in one state ($3), of one order ($4), where these are not null; or one
--- job ($5). Each with the asset's decimals, and how often it was asked for, until when it rests, and whether it does.
+-- job ($5); with $8 only those by which the chain was to follow the books, which failed and have none in their place. Each with the asset's decimals, and how often it was asked for, until when it rests, and whether it does.
 with wanted as not materialized (
     select j.* from jobs as j
     where j.lane = $1
@@ -52,6 +52,12 @@ with wanted as not materialized (
         and ($3::text is null or j.state = $3)
         and ($4::uuid is null or j.order_id = $4)
         and ($5::uuid is null or j.id = $5)
+        and (
+            not $8 or (
+                j.state = 'failed' and j.kind in ('follow', 'send')
+                and not exists (select from jobs as n where n.lane = j.lane and n.replaces = j.id)
+            )
+        )
 )
 select json_build_object(
     'rows', coalesce((

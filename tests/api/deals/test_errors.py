@@ -1,16 +1,34 @@
 """What is said of a refusal: the contract's sentences, and details only where it has any."""
 
+from typing import Annotated
+
+import msgspec
 import pytest
+from msgspec import UNSET, Meta, UnsetType
 
 from otcdesk.api.deals.deal_lists import DEAL_DETAILS, DEAL_EXCEPTIONS
-from otcdesk.api.deals.errors import DETAILS, PAGE_INVALID, REPLIES, error_body
+from otcdesk.api.deals.errors import DETAILS, PAGE_INVALID, REPLIES, error_body, plain_sentence
 from otcdesk.api.deals.routes import DETAILS as OF_ROUTES
 from otcdesk.api.deals.routes import EXCEPTIONS, ROUTES
 from otcdesk.api.deals.sales import SALES_DETAILS, SALES_EXCEPTIONS
 from otcdesk.api.deals.transactions import TRANSACTION_DETAILS, TRANSACTION_EXCEPTIONS
 from otcdesk.api.deals.users import USER_DETAILS
 from otcdesk.api.dialect import Reply
+from otcdesk.api.http import decode_body
+from otcdesk.api.wire import KEPT_TEXT
 from otcdesk.errors import Code, Refusal
+
+
+class Inner(msgspec.Struct, kw_only=True):
+    text: str
+
+
+class Given(msgspec.Struct, kw_only=True):
+    text: Annotated[str, Meta(min_length=1, pattern=KEPT_TEXT)]
+    flag: bool | None = None
+    number: Annotated[int, Meta(ge=0)] = 0
+    many: list[str] = []
+    inner: Inner | UnsetType = UNSET
 
 
 def said(refusal: Refusal, of_route: str | None = None) -> dict[str, str]:
@@ -43,6 +61,38 @@ def test_a_missing_field_is_named(field: str, name: str) -> None:
     assert said(refusal)["details"] == f"{name} is required"
     wrong = Refusal(Code.REQUEST_INVALID, "The body is not valid", field=field, missing=False)
     assert said(wrong)["details"] == "The body is not valid"
+
+
+@pytest.mark.parametrize(
+    "given, said",
+    [
+        (b'{"text": 5}', "text must be a string"),
+        (b'{"text": "a", "flag": 1}', "flag must be true or false or null"),
+        (b'{"text": "a", "number": "x"}', "number must be an integer"),
+        (b'{"text": "a", "many": {}}', "many must be an array"),
+        (b'{"text": "a", "many": [5]}', "many[0] must be a string"),
+        (b'{"text": "a", "inner": {"text": 5}}', "inner.text must be a string"),
+        (b'{"text": "a", "inner": 5}', "inner must be an object"),
+        (b'{"text": ""}', "text is too long, too short, out of range, or has a character that cannot be kept"),
+        (b'{"text": "\\u0000"}', "text is too long, too short, out of range, or has a character that cannot be kept"),
+        (b'{"text": "a", "number": -1}', "number is too long, too short, out of range, or has a character"),
+        (b"[]", "The body must be an object"),
+        (b"null", "The body must be an object"),
+        (b"{", "The body is not valid JSON in UTF-8."),
+        (b'{"inner": {}, "text": "a"}', "text is required"),
+    ],
+)
+def test_wrong_types_are_told_in_the_words_of_json(given: bytes, said: str) -> None:
+    with pytest.raises(Refusal) as caught:
+        decode_body(given, Given)
+    told = error_body(REPLIES[Code.REQUEST_INVALID], caught.value, None)["details"]
+    assert told.startswith(said)
+    assert "`" not in told
+
+
+def test_a_sentence_of_a_reader_that_is_not_known_is_not_repeated() -> None:
+    assert plain_sentence("The body is not valid: Something of `msgspec` - at `$.x`") == "The body is not valid"
+    assert plain_sentence("Quantity is odd") == "Quantity is odd"
 
 
 def test_lists_of_users_say_no_details() -> None:

@@ -47,9 +47,9 @@ def test_the_boundary_may_be_quoted_and_the_media_type_in_any_case() -> None:
 
 
 def test_a_text_that_must_be_there() -> None:
-    form = read(part("name", b"abc"), part("empty", b""))
+    form = read(part("name", b"abc"), part("empty", b""), part("blank", b" \t"))
     assert form.text("name", length_max=3) == "abc"
-    for name in ("empty", "missing"):
+    for name in ("empty", "blank", "missing"):
         with pytest.raises(Refusal, match="REQUEST_INVALID") as caught:
             form.text(name, length_max=3)
         assert caught.value.detail == f"{name} is required"

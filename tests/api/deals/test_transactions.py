@@ -6,9 +6,20 @@ from uuid import uuid4
 
 import pytest
 
-from otcdesk.api.deals.transactions import STATUSES, TYPES, AskedJob, data_of, facts_of, percentage, types_of
+from otcdesk.api.deals.transactions import (
+    REFUSED,
+    STATUSES,
+    TYPES,
+    AskedJob,
+    data_of,
+    error_of,
+    facts_of,
+    percentage,
+    types_of,
+)
 from otcdesk.api.deals.values import id_text
 from otcdesk.api.http import Request
+from otcdesk.domain import resales
 from otcdesk.domain.jobs import (
     ASKED_FOR,
     BURN,
@@ -17,11 +28,13 @@ from otcdesk.domain.jobs import (
     IN_PROGRESS,
     JOB,
     LIST,
+    NOTHING_LEFT,
     PURCHASE,
     STARTED,
     WITHDRAW,
     Job,
     job_reference,
+    over_already,
 )
 from otcdesk.domain.resales import OTC, PRIMARY, SECONDARY, Currency, Purchase, Resale
 from otcdesk.errors import Refusal
@@ -116,8 +129,24 @@ def test_the_hash_and_what_it_was_about_are_told_when_it_is_over(state: str, tol
     error = "the chain said no" if state == FAILED else None
     job = a_job(LIST, OTC, state, error=error)
     facts = facts_of(AskedJob(job, ("1", "1"), resale=RESALE, number=9, currency=a_currency(), scale=6))
-    assert (facts["hash"], facts["error"], facts["type"]) == (told, error, 6)
+    assert (facts["hash"], facts["error"], facts["type"]) == (told, REFUSED if error else None, 6)
     assert (facts["data"] is not None) == (state == COMPLETED)
+
+
+@pytest.mark.parametrize(
+    "error, said",
+    [
+        (NOTHING_LEFT, "Nothing of the deal is left."),
+        (over_already(resales.COMPLETED), "The deal is completed already."),
+        (over_already(resales.CANCELLED), "The deal is cancelled already."),
+        (over_already(resales.EXPIRED), "The deal is expired already."),
+        ("execution reverted: ERC20InsufficientBalance", REFUSED),
+        ("", REFUSED),
+        (None, None),
+    ],
+)
+def test_why_it_failed_is_told_in_words_of_the_wire(error: str | None, said: str | None) -> None:
+    assert error_of(a_job(WITHDRAW, OTC, FAILED, error=error)) == said
 
 
 def test_what_an_offer_was_about() -> None:
