@@ -33,8 +33,9 @@ from tests.support.clusters import ThrowAwayCluster, debian_binaries
 from tests.support.databases import copied, create_template, drop, hurry, run_apart, with_database
 from tests.support.desk import Lane, new_lane
 
-#: How deep Python may go. A library that signs for chains raises it a hundredfold when it is imported, and readers of JSON
-#: overflow the stack then, where they would have refused what is too deep. The program takes that back, as is done here.
+#: How deep Python may go. A library that signs for chains raises it a hundredfold when it is imported, and readers of
+#: JSON overflow the stack then, where they would have refused what is too deep. The program takes that back, as is done
+#: here.
 _RECURSION_LIMIT = sys.getrecursionlimit()
 
 # A failing example is printed as code that repeats it, and the seed of every run with it.

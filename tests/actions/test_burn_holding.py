@@ -82,8 +82,10 @@ def test_refusals_in_their_order(desk: TradingDesk) -> None:
     assert desk.refused(burning(U2)) is Code.RESALE_NOT_COVERED
 
 
-def test_a_key_burns_once_whoever_asks(desk: TradingDesk) -> None:
+def test_a_key_burns_once_and_tells_whoever_may_burn(desk: TradingDesk) -> None:
     first = desk.tell(burning(), key="k")
     desk.word(first.job, "refused")
-    assert desk.tell(burning(mandate=Mandate("1.9", permitted=True)), key="k") == first
+    assert desk.tell(burning(), key="k") == first
+    elsewhere = burning(mandate=Mandate("1.9", permitted=True))
+    assert desk.refuse(elsewhere, owner_id=first.job.tenant_id, key="k") is Code.NOT_PERMITTED
     assert desk.held(U1) == (10, 0)

@@ -138,12 +138,14 @@ def test_money_that_is_held_cannot_be_spent_twice(desk: TradingDesk) -> None:
     desk.assert_sound()
 
 
-def test_a_key_starts_one_purchase_whoever_asks(desk: TradingDesk) -> None:
+def test_a_key_starts_one_purchase_and_tells_whoever_may_buy(desk: TradingDesk) -> None:
     listed = desk.listed(4)
     command = buying(listed, 1)
     first = desk.tell(command, key="k")
-    again = desk.tell(buying(listed, 1, mandate=Mandate("1.2", permitted=True)), key="k")
-    assert first == again
+    assert desk.tell(command, key="k") == first
+    for quantity in (1, 2):
+        elsewhere = buying(listed, quantity, mandate=Mandate("1.2", permitted=True))
+        assert desk.refuse(elsewhere, owner_id=first.job.tenant_id, key="k") is Code.NOT_PERMITTED
     assert desk.refuse(buying(listed, 2), owner_id=first.job.tenant_id, key="k") is Code.KEY_REUSED
     assert desk.refuse(buying_unsold(1), owner_id=first.job.tenant_id, key="k") is Code.KEY_REUSED
     assert desk.parts(listed) == ("active", 3, 1, 0)

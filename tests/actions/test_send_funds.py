@@ -127,7 +127,7 @@ def test_an_account_on_another_network_gets_nothing() -> None:
         ("0x00000000000000000000000000000000000000a3", 0, False),
     ],
 )
-def test_money_goes_to_the_address_that_was_named_or_nowhere(address: str | None, version: int, gets: bool) -> None:  # noqa: FBT001
+def test_money_goes_to_the_address_that_was_named_or_nowhere(address: str | None, version: int, gets: bool) -> None:
     desk = estate_desk()
     known = Account(id=holding_id(U1, "VUSD"), owner_id=U1, purpose="holding", asset="VUSD", address=address)
     desk.put(known.with_(version=version))

@@ -19,6 +19,7 @@ from otcdesk.domain.resales import (
     SECONDARY,
     Branch,
     Instrument,
+    Resale,
     ResaleTerms,
     branch_account_id,
 )

@@ -1,12 +1,17 @@
 """A connection as HTTP/1.1 has it: requests in turn, sent ahead, broken off; and its bounds in bytes and in time."""
 
+import asyncio
 import json
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from otcdesk.api.connection import Connection, ConnectionLimits
+from otcdesk.api.http import Answer, Request
 from otcdesk.api.proxies import TrustedProxies
 from otcdesk.config import SettingsError
 from tests.support.desk import CONTRACT_WORLD
@@ -288,3 +293,62 @@ def test_every_line_that_proxies_added_counts(new_server: NewServer) -> None:
         with wired(server) as wire:
             wire.send(get(EXCHANGES, f"x-api-key: {secret}", *(f"X-Forwarded-For: {line}" for line in lines)))
             assert wire.answer().status == status
+
+
+# -- bodies that nobody has asked for ----------------------------------------------------------------------------------
+
+
+class Pipe(asyncio.Transport):
+    """A transport that only knows whether it is read, and what was written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = b""
+        self._reads = True
+
+    def is_reading(self) -> bool:
+        return self._reads
+
+    def pause_reading(self) -> None:
+        self._reads = False
+
+    def resume_reading(self) -> None:
+        self._reads = True
+
+    def is_closing(self) -> bool:
+        return False
+
+    def write(self, data: Any) -> None:
+        self.written += data
+
+
+@pytest.mark.parametrize("asks", [True, False])
+async def test_more_of_a_body_than_any_may_have_is_read_once_somebody_asks_for_it(asks: bool) -> None:
+    """Until then the client waits, so nobody fills the memory with what nobody has let in."""
+    admitted = asyncio.Event()
+    served: list[Request] = []
+
+    async def serve(request: Request) -> Answer:
+        served.append(request)
+        await admitted.wait()
+        if not asks:
+            return Answer(401, {})
+        return Answer(200, {"bytes": len(await request.body(seconds_max=9, bytes_max=1_000_000))})
+
+    state = SimpleNamespace(connections=set(), tasks=set())
+    limits = ConnectionLimits(head_bytes=8_192, body_bytes=10_000, request_seconds=60, idle_seconds=60)
+    connection, pipe = Connection(serve, limits, TrustedProxies(""), server_state=state), Pipe()
+    connection.connection_made(pipe)
+    head = b"POST / HTTP/1.1\r\nHost: desk\r\nContent-Length: 200000\r\n\r\n"
+    connection.data_received(head + b"x" * 200_000 + get("/"))
+    await asyncio.sleep(0)
+    (request,) = served
+    assert not pipe.is_reading()
+    assert sum(map(len, request._pieces)) < 10_000 + 2 * 4_096
+    admitted.set()
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert pipe.is_reading()
+    assert pipe.written.count(b"HTTP/1.1") == len(served) == 2
+    assert (b'{"bytes":200000}' in pipe.written) == asks
+    connection.connection_lost(None)

@@ -474,15 +474,19 @@ def a_request(body_bytes_max: int = 10) -> Request:
     )
 
 
+def is_held_back(request: Request) -> bool:
+    return request.is_held_back
+
+
 async def test_a_longer_body_is_held_back_until_somebody_asks_for_it() -> None:
     request = a_request()
     for _ in range(3):
-        assert not request.is_held_back
+        assert not is_held_back(request)
         request.add_body(b"four")
-    assert request.is_held_back
+    assert is_held_back(request)
     request.complete_body()
     assert await request.body(seconds_max=1, bytes_max=12) == b"four" * 3
-    assert not request.is_held_back
+    assert not is_held_back(request)
     assert await request.body(seconds_max=1) == b"four" * 3
 
 
@@ -492,7 +496,7 @@ async def test_a_longer_body_than_who_asks_wants_is_refused(bytes_max: int | Non
     request.add_body(b"x" * 12)
     with pytest.raises(Refusal, match="BODY_TOO_LARGE"):
         await request.body(seconds_max=1, bytes_max=bytes_max)
-    assert not request.is_held_back  # what still comes is read, and dropped
+    assert not is_held_back(request)  # what still comes is read, and dropped
     request.add_body(b"x")
     with pytest.raises(Refusal, match="BODY_TOO_LARGE"):
         await request.body(seconds_max=1)
@@ -514,6 +518,6 @@ def test_a_body_is_not_held_back_once_the_request_is_answered() -> None:
     request = a_request()
     request.add_body(b"x" * 11)
     request.drop_body()
-    assert not request.is_held_back
+    assert not is_held_back(request)
     request.add_body(b"x" * 11)
-    assert not request.is_held_back
+    assert not is_held_back(request)

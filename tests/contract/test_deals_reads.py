@@ -72,7 +72,7 @@ def test_users_that_there_are_not(shared: DealsWorld, path: str) -> None:
         if path in LISTS or "per_page" in path:
             assert_error(answer, 400, "Invalid request parameters")
         else:
-            assert_error(answer, 400, "Invalid parameters", FORMAT)
+            assert_error(answer, 400, "Invalid parameters", FORMAT if T in path else "Invalid user ID format")
 
 
 def test_ids_may_be_written_in_capitals(shared: DealsWorld) -> None:
@@ -406,7 +406,7 @@ def test_transactions_that_there_are_not(world: DealsWorld) -> None:
         assert world.ask("GET", f"{path}/{T}/transactions/{transaction_id}", client=READER).status_code == 200
         assert_error(world.ask("GET", f"{path}/{T}/transactions/{transaction_id}", client=THIRD), 403, *DENIED)
         answer = world.ask("GET", f"{path}/{T}/transactions/nonsense")
-        assert_error(answer, 400, "Invalid parameters", FORMAT)
+        assert_error(answer, 400, "Invalid parameters", "Invalid transaction ID format")
     other = DealsWorld(world.server)
     assert_error(other.ask("GET", f"/v2/admin/tokens/{T}/transactions/{transaction_id}"), *missing)
 

@@ -225,9 +225,10 @@ def test_what_follows_the_books_and_was_refused_is_made_by_another_job_once(worl
     assert (failed["state"], failed["tries"]) == ("failed", 1)
     assert shown(world, "/jobs?retryable=true") == shown(world, "/jobs?retryable=false") == [failed]
     assert_refused(world.operator("GET", "/operator/jobs?retryable=x"), 400, "VALIDATION_ERROR")
-    world.fault("chain", "up")
+    world.fault("chain", "unavailable")
     answer = act(world, failed, "retry")
     assert answer.status_code == 200, answer.text
+    world.fault("chain", "up")
     assert shown(world, "/jobs?retryable=true") == []
     again = answer.json()["data"]
     assert (again["state"], again["tries"], again["kind"]) == ("started", 2, "send")

@@ -152,7 +152,9 @@ def tens(digits: int, decimals: int) -> st.SearchStrategy[Decimal]:
 @given(reference=tens(38, 18), percent=tens(24, 18), test=st.sampled_from(["percent", "absolute"]))
 def test_a_bound_is_exact_to_its_last_digit(reference: Decimal, percent: Decimal, test: str) -> None:
     """At the bound, in whole numbers, a price passes; one more in the last decimal place does not."""
-    exact = Fraction(reference) + (Fraction(reference) * Fraction(percent) / 100 if test == "percent" else Fraction(percent))
+    exact = Fraction(reference) + (
+        Fraction(reference) * Fraction(percent) / 100 if test == "percent" else Fraction(percent)
+    )
     digits = exact * 10**38
     assert digits.denominator == 1
     fields = {"test": test, "above_percent": percent, "above_amount": percent}

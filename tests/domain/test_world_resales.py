@@ -149,7 +149,10 @@ def test_a_world_without_branches_has_no_resale() -> None:
         (added(_INSTRUMENT), "are the same asset"),
         (added(_CURRENCY.replace("VUSD", "EXT")), "are the same asset"),
         (added(_HOLDER.replace('"4"', '"10000000146"')), "have the same identity number"),
-        (('balance = "500"', 'balance = "500", network = "base"'), "accounts of 'VUSD' are on the networks '' and 'base'"),
+        (
+            ('balance = "500"', 'balance = "500", network = "base"'),
+            "accounts of 'VUSD' are on the networks '' and 'base'",
+        ),
         (('unsold = "990"', 'unsold = "990"\nnetwork = "base"'), "accounts of 'EXT' are on the networks 'base' and ''"),
     ],
 )

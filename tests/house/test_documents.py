@@ -176,7 +176,8 @@ def test_every_make_target_in_documents_exists() -> None:
 def pasted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Said]:
     """Everything that the guides tell to paste, pasted beside a demo in one go."""
     folder = tmp_path_factory.mktemp("clone")
-    guides = (ROOT / "README.md", DOCS / "dialects" / "exchanges.md", OPERATING, DOCS / "webhooks.md")
+    dialects = [DOCS / "dialects" / name for name in ("deals.md", "exchanges.md")]
+    guides = (ROOT / "README.md", *dialects, OPERATING, DOCS / "webhooks.md")
     with Demo(folder / ".desk") as demo, demo.run():
         yield paste([block for path in guides for block in blocks_of(path, "bash")], folder)
 
@@ -186,6 +187,7 @@ def test_what_is_to_be_pasted_works(pasted: Said) -> None:
     assert '"status":"debit_pending"' in pasted.out
     assert {"completed", "quoted", "expired", "rejected", "QUOTE_UNAVAILABLE", "1.10"} <= set(pasted.lines)
     assert '"error":{' not in pasted.out
+    assert "The transaction was not carried out." in pasted.lines
     assert pasted.err.count("\n") <= 1, "only the quote is shown on standard error"
 
 

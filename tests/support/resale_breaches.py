@@ -257,6 +257,7 @@ RESALE_BREACHES = [
             ("update jobs set kind = 'burn' where id = $1", "purchase", "completed"),
             ("update jobs set tries = 2, replaces = gen_random_uuid() where id = $1", "follow", "started"),
             ("update jobs set tries = 2, replaces = gen_random_uuid() where id = $1", "list", "completed"),
+            ("update jobs set tries = 2 where id = $1", "follow", "started"),
         )
     ),
     *(

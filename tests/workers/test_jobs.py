@@ -288,9 +288,7 @@ async def test_no_more_jobs_are_under_way_than_may_be(estate: Lane, tmp_path: Pa
         assert (await program.jobs.under_way())[0] == 0
 
 
-async def test_what_follows_the_books_and_failed_is_counted_until_it_is_retried(
-    estate: Lane, tmp_path: Path
-) -> None:
+async def test_what_follows_the_books_and_failed_is_counted_until_it_is_retried(estate: Lane, tmp_path: Path) -> None:
     async with opened(estate, tmp_path) as program:
         job = await listed(program, estate)
         rail = script(program, REVERTED)

@@ -39,7 +39,6 @@ _UNKNOWN: Final = re.compile(_NOT_VALID + r": Object contains unknown field `(?P
 _KINDS: Final = {
     "str": "a string",
     "int": "an integer",
-    "float": "a number",
     "bool": "true or false",
     "object": "an object",
     "array": "an array",

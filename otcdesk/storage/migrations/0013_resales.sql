@@ -170,8 +170,7 @@ create table jobs (
     updated_at timestamptz not null,
     primary key (lane, id),
     constraint waits_until_it_is_over check ((waits_for is null) = (state in ('completed', 'failed'))),
-    constraint fails_for_a_reason check ((error is null) = (state <> 'failed')),
-    constraint replaces_when_tried_anew check ((replaces is null) = (tries = 1))
+    constraint fails_for_a_reason check ((error is null) = (state <> 'failed'))
 ) with (fillfactor = 50);
 
 create index jobs_waiting on jobs (waits_for, updated_at) where waits_for is not null;

@@ -294,6 +294,7 @@ where ($1::integer is null or j.lane = $1)
             (j.kind, 'failed', j.tries - 1, j.order_id, j.source_account_id, j.destination_account_id, j.units)
         )
         or (j.replaces is not null and j.kind not in ('follow', 'send'))
+        or (j.replaces is null) <> (j.tries = 1)
         or case j.kind
             when 'send' then not exists (
                 select from ledger_transactions as t where t.lane = j.lane and t.id = j.order_id
