@@ -26,7 +26,7 @@ from otcdesk.webhooks.sender import Sender
 
 #: Places of an owner (exchanges contract 6.1); the table's check has the same number.
 SUBSCRIPTIONS_MAX: Final = 10
-EVENT_TYPES_MAX: Final = 50
+EVENT_TYPES_MAX: Final = 100
 DESCRIPTION_CHARACTERS_MAX: Final = 500
 
 _SHOWN_TYPE_CHARACTERS: Final = 60

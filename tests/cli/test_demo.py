@@ -40,7 +40,7 @@ def test_the_story_works_when_pasted_and_outlives_the_demo(demo: Demo, tmp_path:
     until_gone(demo)
 
     blocks = story_in(said.out)
-    assert len(blocks) == 6
+    assert len(blocks) == 8
     with demo.run() as second:
         assert demo.told == told
         pasted = paste([*blocks, 'echo "ORDER $QUOTE"'], tmp_path)
@@ -48,6 +48,7 @@ def test_the_story_works_when_pasted_and_outlives_the_demo(demo: Demo, tmp_path:
         assert '"status":"debit_pending"' in pasted.out
         assert '"status":"completed"' in pasted.out
         assert '"spread":"1.96078000"' in pasted.out
+        assert '"amount":6.72' in pasted.out
         found = re.search("ORDER (.*)", pasted.out)
         assert found is not None
         order_id = found[1]
@@ -69,7 +70,7 @@ def test_what_the_demo_leaves(demo: Demo) -> None:
         assert {path.stat().st_mode & 0o777 for path in (demo.home / "secrets").iterdir()} == {0o600}
         assert (demo.home / "secrets").stat().st_mode & 0o777 == 0o700
         told = demo.told
-        assert told.keys() == {"base_url", "operator", "exchanges", "offers", "ramp"}
+        assert told.keys() == {"base_url", "operator", "exchanges", "offers", "ramp", "deals"}
         assert told["operator"].keys() == {"base_url", "token"}
         assert told["exchanges"].keys() == {"base_url", "api_key", "account_id", "wallet_id"}
         assert told["offers"].keys() == {"base_url", "client_id", "client_secret", "user_id"}

@@ -53,7 +53,7 @@ def test_case_04_how_long_an_access_token_lives_and_what_a_refresh_token_is_not(
         return world.ask("GET", "/v1/assets", **how).status_code  # type: ignore[arg-type]
 
     assert status(pair["access_token"]) == 200
-    assert status(aged(pair["access_token"], key, seconds=599)) == 200
+    assert status(aged(pair["access_token"], key, seconds=590)) == 200  # ten more for this machine to ask
     assert status(aged(pair["access_token"], key, seconds=601)) == 401
     assert status(pair["refresh_token"]) == 401
 

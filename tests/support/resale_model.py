@@ -227,6 +227,7 @@ class Model:
     ) -> Task:
         content = (party, paper, coin, quantity, price, market)
         if key is not None and key in self.keys:
+            may.check(HOMES[party])  # before a key is answered with anything
             used, task = self.keys[key]
             if used != content:
                 raise Refused("KEY_REUSED")

@@ -30,8 +30,9 @@ class SimulatedRail:
         self._together: Together[tuple[int, str], Fault | None] = Together(f"simulated {name} rail", self._faults)
 
     async def balance(self, lane: int, account: Account) -> int:
-        """Return what the books have on the account now."""
-        await self._behave(lane, BALANCE, str(account.id))
+        """Return what the books have on the account now; books that cannot be read are no answer of the rail's."""
+        fault = met(await self.reads.row("lanes", "fault", Fault, lane, BALANCE), BALANCE, str(account.id))
+        await _behave(fault)
         found = await self.reads.row("accounts", "account", Account, lane, account.id)
         if found is None:
             raise RailUnavailable(f"no wallet {account.id}")
@@ -39,8 +40,9 @@ class SimulatedRail:
 
     async def transfer(self, transfer: Transfer) -> Receipt:
         """Say that the transfer is done, unless the rail's fault says otherwise."""
-        mode = await self._behave(transfer.lane, self.name, transfer.reference)
-        if mode == "refuse":
+        fault = await self._fault(transfer.lane, self.name, transfer.reference)
+        await _behave(fault)
+        if fault.mode == "refuse":
             return Receipt(done=False, detail=f"the simulated {self.name} rail refused the transfer")
         digest = hashlib.sha256(f"{self.name}:{transfer.reference}".encode()).hexdigest()
         return Receipt(done=True, detail=f"0x{digest}" if self.name == CHAIN else digest[:16])
@@ -69,9 +71,8 @@ class SimulatedRail:
                 found[row.lane, rail] = row.fault
         return [found.get(one) for one in asked]
 
-    async def _behave(self, lane: int, rail: str, reference: str) -> str:
-        fault = await self._fault(lane, rail, reference)
-        await take_time(fault)
-        check_reached(fault)
-        check_answered(fault)
-        return fault.mode
+
+async def _behave(fault: Fault) -> None:
+    await take_time(fault)
+    check_reached(fault)
+    check_answered(fault)
