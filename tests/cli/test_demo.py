@@ -25,7 +25,8 @@ def demo(tmp_path: Path) -> Iterator[Demo]:
 
 def story_in(out: str) -> list[str]:
     """Return the commands that a demo told to paste."""
-    return [part for part in out.split("\n\n") if part.startswith(("QUOTE=", "ACCESS=", "OFFER=", "curl "))]
+    begin = ("QUOTE=", "ACCESS=", "OFFER=", "SESSION=", "SOLD=", "TRANSACTION=", "curl ", "sleep ")
+    return [part for part in out.split("\n\n") if part.startswith(begin)]
 
 
 def test_the_story_works_when_pasted_and_outlives_the_demo(demo: Demo, tmp_path: Path) -> None:
@@ -40,7 +41,7 @@ def test_the_story_works_when_pasted_and_outlives_the_demo(demo: Demo, tmp_path:
     until_gone(demo)
 
     blocks = story_in(said.out)
-    assert len(blocks) == 8
+    assert len(blocks) == 12
     with demo.run() as second:
         assert demo.told == told
         pasted = paste([*blocks, 'echo "ORDER $QUOTE"'], tmp_path)
@@ -48,6 +49,7 @@ def test_the_story_works_when_pasted_and_outlives_the_demo(demo: Demo, tmp_path:
         assert '"status":"debit_pending"' in pasted.out
         assert '"status":"completed"' in pasted.out
         assert '"spread":"1.96078000"' in pasted.out
+        assert '"Status":"Settled"' in pasted.out
         assert '"amount":6.72' in pasted.out
         found = re.search("ORDER (.*)", pasted.out)
         assert found is not None
