@@ -231,7 +231,7 @@ RESALE_BREACHES = [
             "update branches set last_number = last_number + 1 where id = $1",
             "update branches set last_number = last_number - 1 where id = $1",
             "delete from resales where branch_id = $1 and number = 2",
-            "update resales set number = 1_000 where branch_id = $1 and number = 2",
+            "update resales set number = 1000 where branch_id = $1 and number = 2",
         )
     ),
     *(

@@ -126,7 +126,7 @@ async def test_the_desk_may_name_what_only_operators_hear(desk: Hooked) -> None:
 
 UNKEPT: list[dict[str, Any]] = [
     {"event_types": []},
-    {"event_types": ["conversion.completed"] * 51},
+    {"event_types": ["conversion.completed"] * 101},
     {"description": "x" * 501},
     {"description": "a\x00b"},
     {"envelope": "nobodys"},
@@ -143,7 +143,7 @@ async def test_what_may_not_be_kept_is_refused(desk: Hooked) -> None:
 
 
 async def test_the_longest_that_may_be_kept(desk: Hooked) -> None:
-    made = await created(desk, description="é" * 500, event_types=["conversion.completed"] * 50)
+    made = await created(desk, description="é" * 500, event_types=["conversion.completed"] * 100)
     assert len(made.description or "") == 500
 
 

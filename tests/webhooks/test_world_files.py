@@ -109,7 +109,7 @@ BAD = {
     'url = "nothing"\nevent_types = ["webhook.test"]': "https:// address",
     'url = "https://10.1.2.3/"\nevent_types = ["webhook.test"]': "public address",
     'url = "https://nowhere.invalid/"\nevent_types = ["webhook.test"]': "cannot be found",
-    'url = "http://127.0.0.1/"\nevent_types = []': "1 to 50",
+    'url = "http://127.0.0.1/"\nevent_types = []': "1 to 100",
     'url = "http://127.0.0.1/"\nevent_types = ["no.such"]': "'no.such'",
     'url = "http://127.0.0.1/"\nevent_types = ["Transaction"]\nenvelope = "slope"': "envelopes are",
     f'url = "http://127.0.0.1/"\nevent_types = ["webhook.test"]\ndescription = "{"x" * 501}"': "500",
