@@ -1,10 +1,14 @@
-"""Named queries: SQL lives in `sql/*.sql`, each block under `-- name:` with a line that says what it is for."""
+"""Named queries: SQL lives in `sql/*.sql`, each block under `-- name:` with a line that says what it is for.
+
+What several statements of a file share is a block under `-- part:`, and stands where they say `-- here:` and its name.
+"""
 
 import re
 from functools import cache
 from importlib.resources import files
 
-_BLOCK = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
+_BLOCK = re.compile(r"^-- (name|part): (\w+)\n", re.MULTILINE)
+_HERE = re.compile(r"^-- here: (\w+)$", re.MULTILINE)
 
 
 @cache
@@ -17,12 +21,17 @@ def queries(file: str) -> dict[str, str]:
         (part for part in (files("otcdesk.storage") / "sql").iterdir() if part.name.startswith(f"{file}.")),
         key=lambda part: part.name.removesuffix(".sql"),
     )
-    blocks: dict[str, str] = {}
+    blocks: dict[str, dict[str, str]] = {"name": {}, "part": {}}
     for part in found:
-        _, *parts = _BLOCK.split(part.read_text(encoding="utf-8"))
-        blocks |= {name: _statement(body) for name, body in zip(parts[::2], parts[1::2], strict=True)}
-    return blocks
+        _, *pieces = _BLOCK.split(part.read_text(encoding="utf-8"))
+        for kind, name, body in zip(pieces[::3], pieces[1::3], pieces[2::3], strict=True):
+            blocks[kind][name] = body
+    shared = {name: _without_comments(body) for name, body in blocks["part"].items()}
+    return {
+        name: _without_comments(_HERE.sub(lambda place: shared[place[1]], body))
+        for name, body in blocks["name"].items()
+    }
 
 
-def _statement(body: str) -> str:
+def _without_comments(body: str) -> str:
     return "\n".join(line for line in body.splitlines() if not line.startswith("--")).strip()

@@ -23,3 +23,10 @@ STATEMENTS = sorted(
 @pytest.mark.parametrize("file, name", STATEMENTS)
 async def test_a_statement_is_understood(file: str, name: str, database: asyncpg.Connection) -> None:
     await database.prepare(queries(file)[name])
+
+
+def test_what_statements_share_stands_in_each_of_them() -> None:
+    statements = queries("leases")
+    sharing = ("claim_wave", "claim_chain_payouts", "claim_jobs")
+    assert all(statements[name].count("claimed as (") == 1 and "-- " not in statements[name] for name in sharing)
+    assert "claimed" not in statements  # a part is no statement

@@ -27,6 +27,19 @@ on conflict (lane, item) do nothing
 -- Claims of waves do not wait for the disk: one that a crash of the database takes back lets somebody ask the venue
 -- again under the same reference, which a claim that runs out does as well.
 
+-- part: claimed
+-- What of `waiting` nobody else has claimed at the same time.
+claimed as (
+    insert into leases as l (lane, item, holder, held_until, attempts)
+    select w.lane, w.item, $2, $4, 1
+    from (select set_config('synchronous_commit', 'off', true)) as hurried, waiting as w
+    order by w.lane, w.item
+    on conflict (lane, item) do update
+    set holder = excluded.holder, held_until = excluded.held_until, attempts = l.attempts + 1
+    where l.held_until < $3 or ($6 and l.holder = '')
+    returning l.lane, l.item
+)
+
 -- name: claim_wave
 -- Claim up to $5 orders of open lanes that wait for rail $1 and that nobody works on, and say what each is about. Those
 -- never tried come first, then those not tried for longest. With $6, also those that rest between two attempts (nobody
@@ -42,16 +55,7 @@ with waiting as materialized (
     order by s.held_until nulls first, o.updated_at
     limit $5
 ),
-claimed as (
-    insert into leases as l (lane, item, holder, held_until, attempts)
-    select w.lane, w.item, $2, $4, 1
-    from (select set_config('synchronous_commit', 'off', true)) as hurried, waiting as w
-    order by w.lane, w.item
-    on conflict (lane, item) do update
-    set holder = excluded.holder, held_until = excluded.held_until, attempts = l.attempts + 1
-    where l.held_until < $3 or ($6 and l.holder = '')
-    returning l.lane, l.item
-)
+-- here: claimed
 select json_build_object(
     'claimed', coalesce((select json_agg(json_build_array(c.lane, c.item)) from claimed as c), '[]'),
     'waiting', coalesce((
@@ -83,16 +87,7 @@ with waiting as materialized (
     order by s.held_until nulls first, o.updated_at
     limit $5
 ),
-claimed as (
-    insert into leases as l (lane, item, holder, held_until, attempts)
-    select w.lane, w.item, $2, $4, 1
-    from (select set_config('synchronous_commit', 'off', true)) as hurried, waiting as w
-    order by w.lane, w.item
-    on conflict (lane, item) do update
-    set holder = excluded.holder, held_until = excluded.held_until, attempts = l.attempts + 1
-    where l.held_until < $3 or ($6 and l.holder = '')
-    returning l.lane, l.item
-)
+-- here: claimed
 select json_build_object(
     'claimed', coalesce((select json_agg(json_build_array(c.lane, c.item)) from claimed as c), '[]'),
     'waiting', coalesce((
@@ -196,16 +191,7 @@ with waiting as materialized (
     order by s.held_until nulls first, j.updated_at
     limit $5
 ),
-claimed as (
-    insert into leases as l (lane, item, holder, held_until, attempts)
-    select w.lane, w.item, $2, $4, 1
-    from (select set_config('synchronous_commit', 'off', true)) as hurried, waiting as w
-    order by w.lane, w.item
-    on conflict (lane, item) do update
-    set holder = excluded.holder, held_until = excluded.held_until, attempts = l.attempts + 1
-    where l.held_until < $3 or ($6 and l.holder = '')
-    returning l.lane, l.item
-)
+-- here: claimed
 select json_build_object(
     'claimed', coalesce((select json_agg(json_build_array(c.lane, c.item)) from claimed as c), '[]'),
     'waiting', coalesce((
