@@ -35,7 +35,7 @@ demo: .venv/ready-runtime ## Run a desk with demo data here (PORT=8080 DESK_HOME
 
 test: .venv/ready-dev ## Run all tests, on Debian's PostgreSQL too if it is here (ARGS="-k words -x" goes to pytest)
 	@$(SET_UP) browser
-	@$(SET_UP) chain
+	@$(SET_UP) npm
 	$(PYTEST) $(call RESULTS,embedded) tests $(ARGS)
 ifneq ($(DEBIAN_POSTGRES),)
 	$(PYTEST) --postgres debian $(call RESULTS,debian) tests $(ARGS) || [ $$? -eq $(NONE_CHOSEN) ]

@@ -61,6 +61,9 @@ from otcdesk.api.sandbox.routes import SandboxDialect
 from otcdesk.api.webhook_keys import published_keys
 from otcdesk.clock import Clock, SystemClock
 from otcdesk.config import Settings, SettingsError
+from otcdesk.console.feed import Feed
+from otcdesk.console.routes import Console
+from otcdesk.console.system.sampler import Sampler
 from otcdesk.credentials import Credentials
 from otcdesk.desk import Desk
 from otcdesk.domain.keys import DONE
@@ -70,6 +73,7 @@ from otcdesk.engine.lane import LaneLimits
 from otcdesk.handover.member import Handover
 from otcdesk.handover.places import run_folder
 from otcdesk.metrics import Metrics
+from otcdesk.operators import Operators
 from otcdesk.outcomes import Outcomes
 from otcdesk.rails.chains import open_chains
 from otcdesk.rails.price_settings import PriceFeedSettings
@@ -162,6 +166,9 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
     sessions: Sessions
     tokens: Tokens
     supervisors: Supervisors
+    operators: Operators
+    feed: Feed
+    sampler: Sampler
     bearers: Bearers
     refresh_tokens: RefreshTokens
     maintenance: Maintenance
@@ -243,6 +250,7 @@ async def open_desk(
         closing.push_async_callback(program.payouts.stop)
         closing.push_async_callback(program.jobs.stop)
         closing.push_async_callback(program.desk.outcomes.close)
+        closing.push_async_callback(program.feed.stop)
         yield program
 
 
@@ -318,6 +326,7 @@ async def _wired(
     payouts = Payouts(desk, writer_name(), venue_reads, metrics.payout_call)
     jobs = Jobs(desk, writer_name(), venue_reads, metrics.job_call)
     credentials, supervisors = Credentials(edge_reads, clock), Supervisors(edge_reads)
+    operators = Operators(edge_reads, sealed, clock, settings)
     return Program(
         settings=settings,
         place=place,
@@ -327,15 +336,18 @@ async def _wired(
         sessions=Sessions(session_key, clock),
         tokens=Tokens(session_key, edge_reads, clock),
         supervisors=supervisors,
+        feed=Feed(edge_reads),
+        sampler=Sampler(metrics, clock),
+        operators=operators,
         bearers=_bearers(settings, supervisors, clock),
         refresh_tokens=RefreshTokens(edge_reads, clock, lasts_seconds=REFRESH_SECONDS),
         maintenance=Maintenance(edge_reads, clock, CLOSABLE),
         secrets=sealed,
         checkout_links=links_of(session_key, settings.base_url, settings.checkout_prefix),
-        worlds=WorldLoader(desk, credentials, supervisors, webhooks.subscriptions, clock),
-        settlement=Settlement(desk, writer_name(), edge_reads),
+        worlds=WorldLoader(desk, credentials, supervisors, operators, webhooks.subscriptions, clock),
+        settlement=Settlement(desk, writer_name(), edge_reads, metrics.transfer_call),
         execution=execution,
-        chain_payouts=ChainPayouts(desk, writer_name(), venue_reads),
+        chain_payouts=ChainPayouts(desk, writer_name(), venue_reads, partial(metrics.transfer_call, "chain")),
         payouts=payouts,
         jobs=jobs,
         simulated_payouts=simulated_payouts,
@@ -489,6 +501,7 @@ def web_app(program: Program) -> Front:
         else:
             prefixes[prefix] = of_contracts[name]
     prefixes[settings.checkout_prefix] = served(HostedCheckout)
+    prefixes["/console"] = served(Console)
     if settings.sandbox:
         prefixes["/sandbox"] = served(SandboxDialect)
     documented = [dialect for dialect in DIALECTS if settings.sandbox or dialect is not SandboxDialect]

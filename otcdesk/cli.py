@@ -22,6 +22,7 @@ from otcdesk.cli_books import books
 from otcdesk.cli_chains import chains
 from otcdesk.cli_deals import deals, supervisor_of
 from otcdesk.cli_hooks import hooks
+from otcdesk.cli_operators import operators, told_of
 from otcdesk.cli_payouts import payouts
 from otcdesk.cli_ramp import ramp, request_keys
 from otcdesk.commandline import (
@@ -67,6 +68,7 @@ cli.add_typer(hooks, name="hooks")
 cli.add_typer(ramp, name="ramp")
 cli.add_typer(payouts, name="payouts")
 cli.add_typer(deals, name="deals")
+cli.add_typer(operators, name="operators")
 
 Port = Annotated[int | None, typer.Option(help="Port to listen on (DESK_PORT).")]
 Processes = Annotated[
@@ -256,6 +258,8 @@ def world_load(file: Path, lane: LaneName = MAIN_LANE, home: Home = None) -> Non
             typer.echo(f"supervisor {ref}: {supervisor}")
         for name, secret in {**loaded.api_keys, **loaded.operators, **loaded.request_keys}.items():
             typer.echo(f"{name}: {secret}   (shown this once)")
+        for made in loaded.staff.values():
+            typer.echo(f"{told_of(made)}   (shown this once)")
         for name, client in loaded.clients.items():
             typer.echo(f"{name}: client id {client.client_id}, secret {client.client_secret}   (shown this once)")
         for webhook in loaded.webhooks:

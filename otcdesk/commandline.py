@@ -93,7 +93,7 @@ def on_desk(settings: Settings, work: Callable[[Program], Awaitable[Any]]) -> An
         return uvloop.run(run(dsn))
 
 
-def told_by_demo(settings: Settings, dialect: str) -> Mapping[str, str]:
+def told_by_demo(settings: Settings, dialect: str) -> Mapping[str, Any]:
     """Return what the demo of a home says of a dialect, nothing if there is no demo."""
     try:
         told: Any = msgspec.json.decode((settings.home_path / "demo.json").read_bytes())

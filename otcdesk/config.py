@@ -140,6 +140,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ramp_purchase_fee_bps: Annotated[
         int, Meta(ge=0, lt=10_000, description="Kept of a deposit that buys an asset, ten-thousandths.")
     ] = 100
+    console_idle_minutes: Annotated[
+        int, Meta(ge=1, le=1_440, description="Minutes without a request after which an operator must sign in again.")
+    ] = 30
+    console_session_hours: Annotated[
+        int, Meta(ge=1, le=168, description="Hours after which an operator must sign in again in any case.")
+    ] = 12
     operator_requests_per_second: Annotated[
         int, Meta(ge=0, le=1_000_000, description="Requests per second and operator; 0: no limit.")
     ] = 0

@@ -1,10 +1,12 @@
-"""The demo: a desk with a customer, a partner, a business and an issuer, credentials in `demo.json`, stories to paste.
+"""The demo: a desk with people who run it, a customer, a partner, a business and an issuer; stories to paste.
 
 Data and credentials are kept between runs. The secrets stand in `demo.json` only (mode 600), so if it is lost new
 ones are made and the old ones die.
 """
 
 import json
+import shlex
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from otcdesk.domain.world import WorldFile, account_id, tenant_id
 from otcdesk.domain.world_brokerage import party_id
 from otcdesk.domain.world_payouts import channel_id
 from otcdesk.domain.world_resales import compact_ref
+from otcdesk.operators import MadeOperator
 from otcdesk.secret_files import write_private
 from otcdesk.world_loading import SANDBOX, LoadedWorld, shipped_world
 
@@ -31,7 +34,22 @@ _ISSUER = "harbour"
 _HOLDER, _BUYER = "lena", "noah"
 
 
+class _Person(msgspec.Struct):
+    """Somebody who runs the desk, with all that they sign in with."""
+
+    email: str
+    name: str
+    roles: list[str]
+    password: str
+    totp_secret: str
+
+
+class _Console(msgspec.Struct):
+    users: list[_Person]
+
+
 class _Known(msgspec.Struct):
+    console: _Console
     operator: dict[str, str]
     exchanges: dict[str, str]
     offers: dict[str, str]
@@ -48,7 +66,8 @@ async def load_demo(program: Program) -> dict[str, Any]:
     if known is None:
         await _revoke_old(program, lane, world)
     loaded = await program.worlds.load(lane, world, kind=SANDBOX)
-    told = _told(program, loaded, known)
+    people = await _people(program, world, loaded, known)
+    told = _told(program, loaded, known, people)
     write_private(path, json.dumps(told, indent=2) + "\n")
     return told
 
@@ -75,10 +94,28 @@ async def _revoke_old(program: Program, lane: int, world: WorldFile) -> None:
             await program.credentials.revoke(lane, str(old.id))
 
 
-def _told(program: Program, loaded: LoadedWorld, known: _Known | None) -> dict[str, Any]:
+async def _people(
+    program: Program, world: WorldFile, loaded: LoadedWorld, known: _Known | None
+) -> list[dict[str, Any]]:
+    """Return who runs the desk; whoever was made before and is not told of in `demo.json` is reset."""
+    before = {one.email: one for one in known.console.users} if known else {}
+    people = []
+    for row in world.staff:
+        access: MadeOperator | _Person | None = loaded.staff.get(row.ref) or before.get(row.email)
+        if access is None:
+            one = await program.operators.of_email(loaded.lane, row.email)
+            assert one is not None, "who was not made now was there"
+            access = await program.operators.reset(loaded.lane, one.id)
+        person = _Person(row.email, row.name, list(row.roles), access.password, access.totp_secret)
+        people.append(msgspec.to_builtins(person))
+    return people
+
+
+def _told(program: Program, loaded: LoadedWorld, known: _Known | None, people: list[dict[str, Any]]) -> dict[str, Any]:
     base_url, urls = program.settings.base_url, program.urls
     return {
         "base_url": base_url,
+        "console": {"base_url": urls.get("console", f"{base_url}/console"), "users": people},
         "operator": {
             "base_url": urls["operator"],
             "token": known.operator["token"] if known else loaded.operators["operator"],
@@ -132,14 +169,26 @@ def _kept(known: dict[str, str], *names: str) -> dict[str, str]:
     return {name: known[name] for name in names}
 
 
+def _program() -> str:
+    """Return how this program is called from another terminal, where it may not be on the path."""
+    script = Path(sys.executable).with_name("otcdesk")
+    return shlex.quote(str(script)) if script.exists() else f"{shlex.quote(sys.executable)} -m otcdesk"
+
+
 def story(told: dict[str, Any], home: Path) -> str:
     """Return the stories: commands that work when pasted into another terminal, one after another."""
     exchanges, operator, offers, ramp, deals = (
         told[name] for name in ("exchanges", "operator", "offers", "ramp", "deals")
     )
     csrf = "0" * 64
+    person = told["console"]["users"][0]
     return f"""
 otcdesk is open at {told["base_url"]}. Credentials: {home / "demo.json"}. Stop it with Ctrl-C; data is kept.
+
+Sign in at {told["console"]["base_url"]} as {person["email"]}
+  password  {person["password"]}
+  code      {_program()} operators code {person["email"]} --home {shlex.quote(str(home))}
+The others, with other roles, are in demo.json.
 
 Paste these into another terminal, one after another.
 

@@ -12,21 +12,31 @@ import msgspec
 
 from otcdesk.clock import Clock
 from otcdesk.config import Settings
+from otcdesk.credentials import OPERATOR
+from otcdesk.domain.acts import InPerson
 from otcdesk.domain.commands import Command
 from otcdesk.domain.lanes import LaneClock
 from otcdesk.domain.orders import Order
 from otcdesk.domain.parties import DESK_ID
 from otcdesk.domain.products import by_the_clock
 from otcdesk.engine.engine import Engine
+from otcdesk.errors import Code, Refusal
 from otcdesk.handover.member import Handover
 from otcdesk.outcomes import Outcomes
 from otcdesk.rails.protocols import ChainRail, ExecutionVenue, FiatRail, PayoutRail, TaxProvider
 from otcdesk.storage.database import Reads
 from otcdesk.storage.leadership import Leadership
 
+#: Kinds of callers whose commands are kept as acts: people who are signed in, and programs with an operator's token.
+PERSON = "person"
+OPERATORS = frozenset({PERSON, OPERATOR})
+
 
 class Caller(msgspec.Struct, frozen=True, kw_only=True):
-    """Who asks, and what they may. A client of a tenant has the id of its credential, by which it is counted."""
+    """Who asks, and what they may; a person's scopes are the duties that their roles carry.
+
+    A client of a tenant has the id of its credential, by which it is counted.
+    """
 
     lane: int
     owner_id: UUID
@@ -75,8 +85,25 @@ class Desk:
         self.clock = clock
         self.settings = settings
 
-    async def submit(self, caller: Caller, command: Command, *, request_id: str, key: str | None = None) -> Any:
-        """Carry out a command for a caller; see `Handover.submit`. A process that stands by refuses UNAVAILABLE."""
+    async def submit(
+        self,
+        caller: Caller,
+        command: Command,
+        *,
+        request_id: str,
+        key: str | None = None,
+        in_person: InPerson | None = None,
+    ) -> Any:
+        """Carry out a command for a caller; see `Handover.submit`. A process that stands by refuses UNAVAILABLE.
+
+        Refuses DUTY_MISSING for a person whose roles do not carry what the command asks for, whatever page they used.
+        Their duties go with the command: an action may ask for more, and who leads asks again.
+        """
+        if caller.kind == PERSON:
+            duty = self.engine.catalogue[type(command)].duty
+            if duty is None or duty not in caller.scopes:
+                raise Refusal(Code.DUTY_MISSING, duty=duty)
+            in_person = msgspec.structs.replace(in_person or InPerson(address=""), duties=caller.scopes)
         return await self.handover.submit(
             caller.lane,
             command,
@@ -84,6 +111,7 @@ class Desk:
             owner_id=caller.owner_id,
             request_id=request_id,
             key=key,
+            in_person=in_person,
             stands_by=self.settings.stand_by,
         )
 

@@ -11,6 +11,7 @@ from otcdesk.actions.catalogue import CATALOGUE
 from otcdesk.api.openapi import openapi_document
 from otcdesk.app import DIALECTS, ENVELOPES, prefix_of
 from otcdesk.config import Settings, variable_of
+from otcdesk.domain.duties import DUTIES, ROLES
 from otcdesk.domain.event_types import CATALOGUE as EVENT_TYPES
 from otcdesk.domain.products import LIFECYCLES
 from otcdesk.errors import Code
@@ -45,6 +46,7 @@ def _documents() -> dict[str, str]:
         "reference/settings.md": _settings(),
         "reference/refusals.md": _refusals(),
         "reference/commands.md": _commands(),
+        "reference/roles.md": _roles(),
         "reference/lifecycles.md": _lifecycles(),
         "reference/metrics.md": _metrics(),
         "reference/events.md": _events(),
@@ -157,6 +159,19 @@ def _commands() -> str:
             "yes" if policy.audits_refusals else "no",
         )
         lines.append(f"| `{command.__name__}` | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _roles() -> str:
+    lines = [
+        "# Roles\n",
+        _NOTE + "What the people who run the desk may do, by the roles that they have; several roles add up.\n",
+        f"| duty | {' | '.join(ROLES)} | meaning |",
+        "| --- |" + " --- |" * (len(ROLES) + 1),
+    ]
+    for duty, meaning in DUTIES.items():
+        cells = " | ".join("yes" if duty in carried else "" for carried in ROLES.values())
+        lines.append(f"| `{duty}` | {cells} | {meaning} |")
     return "\n".join(lines) + "\n"
 
 

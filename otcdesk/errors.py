@@ -21,6 +21,8 @@ class Code(Enum):
     CREDENTIAL_EXPIRED = ("This credential has expired.",)
     SOURCE_ADDRESS_DENIED = ("This credential may not be used from this address.",)
     SCOPE_MISSING = ("This credential lacks the scope that the route needs.",)
+    DUTY_MISSING = ("Your roles do not carry this.",)
+    TENANT_FROZEN = ("This account is frozen: nothing new can be started.", True)
     CSRF_TOKEN_INVALID = ("A write needs the X-CSRF-Token header: 64 hexadecimal characters.",)
 
     # The request.
@@ -68,6 +70,14 @@ class Code(Enum):
     INVALID_STATE = ("The order is not in a state that allows this.",)
     TREASURY_INSUFFICIENT = ("The treasury does not cover this order.", True)
     RAIL_UNAVAILABLE = ("The transfer provider did not take the transfer; the order is unchanged.", True)
+
+    # What the desk allows its tenants and their parties.
+    TENANT_NOT_FOUND = ("There is no such tenant.",)
+    LIMIT_EXCEEDED = ("This is more than the limit allows.",)
+    LIMIT_SUBJECT_NOT_FOUND = ("There is neither a tenant nor a party with this id.",)
+    SPREAD_NOT_FOUND = ("This tenant does not convert this pair.",)
+    SPREAD_EXCESSIVE = ("A spread is at least 0 and less than 10000 ten-thousandths.",)
+    EFFECTIVE_IN_PAST = ("What is decided ahead must come into force later than now.",)
 
     # Customers of tenants, and what is traded for them.
     PARTY_NOT_FOUND = ("There is no such party.",)
@@ -173,6 +183,14 @@ class Code(Enum):
     OPENING_BALANCE_CHANGED = ("A world file may not change an opening balance that is already booked.",)
     DECLARATION_INVALID = ("The world file does not fit what is already declared.",)
 
+    # Guards, and what waits for a second person, in the order in which it is checked.
+    RATE_DEVIATES = ("The rate is further from the market than the desk allows.", True)
+    PROPOSAL_OPEN = ("A proposal for this waits for a second person already.", True)
+    PROPOSAL_NOT_FOUND = ("There is no such proposal.",)
+    PROPOSAL_OVER = ("This proposal was carried out or withdrawn, or its time has passed.",)
+    SAME_PERSON = ("Whoever has proposed this cannot be its second person.",)
+    PROPOSAL_STALE = ("What this proposal is about has changed since; propose it anew.",)
+
     # Webhooks.
     SUBSCRIPTION_NOT_FOUND = ("There is no such webhook.",)
     SUBSCRIPTION_URL_INVALID = ("A webhook's URL must be an https:// address without credentials or fragment.",)
@@ -184,6 +202,13 @@ class Code(Enum):
     EVENT_TYPE_UNKNOWN = ("There is no such event type.",)
     DELIVERY_NOT_FOUND = ("There is no such delivery.",)
     DELIVERY_UNDER_WAY = ("This delivery is being attempted right now.", True)
+
+    # The people who run the desk.
+    SIGN_IN_FAILED = ("E-mail address, password and code do not let you in. If you work at several desks, say which.",)
+    SIGN_IN_LOCKED = ("Too many attempts to sign in have failed; wait.", True)
+    OPERATOR_NOT_FOUND = ("There is no such operator.",)
+    OPERATOR_TAKEN = ("There is an operator with this e-mail address already.",)
+    PASSWORD_WEAK = ("A password has at least 12 and at most 256 characters.",)
 
     # World files.
     WORLD_NOT_FOUND = ("There is no such world.",)

@@ -5,6 +5,7 @@ hundred; times are in nanoseconds until they are told. Several server processes 
 adds up what all have counted.
 """
 
+import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
@@ -226,6 +227,30 @@ OUTCOMES_AWAITED = Figure(
     meaning="Requests that wait for the outcome of an execution",
 )
 
+TRANSFER_OUTCOMES = ("done", "refused", "unavailable", "unknown", "contradicted")
+TRANSFER_RAILS = ("chain", "fiat")
+TRANSFER_CALLS = Figure(
+    kind=Kind.COUNTER,
+    name="otcdesk_transfer_calls",
+    meaning="Calls to the rails that settle conversions and send chain payouts, by rail and by how they ended: `done`,"
+    " `refused`, `unavailable`, `unknown` (which is also what is sent and not confirmed yet); and `contradicted`",
+    labels=("rail", "outcome"),
+)
+WORKER_OUTCOMES = ("done", "failed")
+WORKER_STEPS = Figure(
+    kind=Kind.COUNTER,
+    name="otcdesk_worker_steps",
+    meaning="Steps of workers, by how they ended: `done`, `failed`; in a process that does not lead most do nothing",
+    labels=("worker", "outcome"),
+)
+WORKER_LAST_SECONDS = Figure(
+    kind=Kind.GAUGE,
+    name="otcdesk_worker_last_step_seconds",
+    meaning="When the last step of a worker ended, in seconds since 1970, by server process",
+    labels=("worker", "process"),
+    unit=_NANOSECONDS,
+)
+
 FIGURES = (
     COMMANDS,
     BATCH_SECONDS,
@@ -254,7 +279,13 @@ FIGURES = (
     CHAIN_SENDS_UNCONFIRMED,
     CHAIN_SENDS_OLDEST_SECONDS,
     OUTCOMES_AWAITED,
+    TRANSFER_CALLS,
+    WORKER_STEPS,
+    WORKER_LAST_SECONDS,
 )
+
+#: What is counted, added up over all processes: the cells of each series, by the name of its figure and its labels.
+Sums = dict[tuple[str, tuple[str, ...]], list[int]]
 
 _OF_THE_PRESENT = frozenset(figure.name for figure in FIGURES if figure.kind is Kind.GAUGE)
 
@@ -268,6 +299,7 @@ class Metrics:
     """The counters of one process; in a folder that is shared they are told for all of its processes."""
 
     def __init__(self, process: int = 1, shared: Path | None = None) -> None:
+        self.process = process
         self.shared = shared
         self._figures = Figures(shared, process)
         self._cells = self._figures.cells
@@ -295,6 +327,12 @@ class Metrics:
         self._chain_sends_unconfirmed = self._place(CHAIN_SENDS_UNCONFIRMED)
         self._chain_sends_oldest = self._place(CHAIN_SENDS_OLDEST_SECONDS)
         self._payout_calls = {outcome: self._place(PAYOUT_CALLS, outcome) for outcome in PAYOUT_OUTCOMES}
+        self._transfer_calls = {
+            (rail, outcome): self._place(TRANSFER_CALLS, rail, outcome)
+            for rail in TRANSFER_RAILS
+            for outcome in TRANSFER_OUTCOMES
+        }
+        self._workers: dict[str, dict[str, int]] = {}
         self._commands: dict[tuple[str, str], int] = {}
         self._handed_over: dict[str, int] = {}
         self._webhooks: dict[tuple[UUID, bool], int] = {}
@@ -391,6 +429,20 @@ class Metrics:
         self._cells[self._chain_sends_unconfirmed] = number
         self._cells[self._chain_sends_oldest] = max(longest_ms, 0) * 1_000_000
 
+    def transfer_call(self, rail: str, outcome: str) -> None:
+        """Count a call to a rail that moves what was traded; see `workers.settlement` and `workers.waves.Watch`."""
+        self._cells[self._transfer_calls[rail, outcome]] += 1
+
+    def worker_step(self, worker: str, outcome: str) -> None:
+        """Count a step of a worker, and say when it ended; see `workers.loop.Watch`."""
+        places = self._workers.get(worker)
+        if places is None:
+            places = {outcome: self._place(WORKER_STEPS, worker, outcome) for outcome in WORKER_OUTCOMES}
+            places[""] = self._place(WORKER_LAST_SECONDS, worker, str(self.process))
+            self._workers[worker] = places
+        self._cells[places[outcome]] += 1
+        self._cells[places[""]] = time.time_ns()
+
     def restarted(self, times: int) -> None:
         """Count that this process had to be started again."""
         self._cells[self._restarts] += times
@@ -415,30 +467,34 @@ class Metrics:
         self._cells[self._waiting] = waiting
         self._cells[self._leads] = int(leads)
 
-    def text(self) -> bytes:
-        """Return everything in the text format of Prometheus."""
+    def sums(self) -> Sums:
+        """Return everything as it is now."""
         self.refresh()
-        registry = CollectorRegistry()
-        registry.register(_Told(self._figures))
-        return generate_latest(registry)
-
-
-class _Told(Collector):
-    """Adds up what all processes have counted, and puts it into Prometheus's words."""
-
-    def __init__(self, figures: Figures) -> None:
-        self.figures = figures
-
-    def collect(self) -> Iterator[Metric]:
-        """Yield every figure with its series."""
-        sums: dict[tuple[str, tuple[str, ...]], list[int]] = {}
-        for series, cells in self.figures.all():
+        sums: Sums = {}
+        for series, cells in self._figures.all():
             known = sums.get((series.figure, series.labels))
             sums[series.figure, series.labels] = (
                 cells if known is None else [one + more for one, more in zip(known, cells, strict=True)]
             )
+        return sums
+
+    def text(self) -> bytes:
+        """Return everything in the text format of Prometheus."""
+        registry = CollectorRegistry()
+        registry.register(_Told(self.sums()))
+        return generate_latest(registry)
+
+
+class _Told(Collector):
+    """Puts what all processes have counted into Prometheus's words."""
+
+    def __init__(self, sums: Sums) -> None:
+        self.sums = sums
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield every figure with its series."""
         for figure in FIGURES:
-            yield _family(figure, {labels: cells for (name, labels), cells in sums.items() if name == figure.name})
+            yield _family(figure, {labels: cells for (name, labels), cells in self.sums.items() if name == figure.name})
 
 
 def _family(figure: Figure, series: Mapping[tuple[str, ...], list[int]]) -> Metric:

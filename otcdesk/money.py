@@ -257,6 +257,18 @@ def share_of(value: Decimal, bps: int) -> Decimal:
     return counted(_divide(numerator * bps * 10**PRICE_DECIMALS, denominator * 10_000, PAID_BY_DESK), PRICE_DECIMALS)
 
 
+def bps_apart(value: Decimal, other: Decimal) -> Decimal:
+    """Return how far a number is from another, in ten-thousandths of the other with two decimals; negative: below it.
+
+    It is rounded away from zero, so it passes a whole bound exactly if the distance does.
+    """
+    numerator, denominator = _ratio(value)
+    other_numerator, other_denominator = _ratio(other)
+    apart = numerator * other_denominator - other_numerator * denominator
+    hundredths = _divide(abs(apart) * 1_000_000, denominator * other_numerator, Rounding.UP)
+    return counted(hundredths if apart >= 0 else -hundredths, 2)
+
+
 def part_of(amount: Amount, bps: int, rounding: Rounding) -> Amount:
     """Return so many ten-thousandths of an amount."""
     return Amount(_divide(amount.units * bps, 10_000, rounding), amount.asset)

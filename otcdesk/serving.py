@@ -19,6 +19,7 @@ from otcdesk.actions.publish_price import PublishPrice
 from otcdesk.api.connection import Connection, ConnectionLimits
 from otcdesk.api.proxies import TrustedProxies
 from otcdesk.app import Program, price_feed_settings, web_app
+from otcdesk.console.system.sampler import PERIOD_MS
 from otcdesk.rails.chains import Chains
 from otcdesk.rails.price_settings import price_source_from
 from otcdesk.workers.checkouts import settle_paid_checkouts
@@ -66,6 +67,7 @@ async def among_others(program: Program, *, may_lead: bool) -> AsyncIterator[Non
 
     leading = Loop("leadership", desk.handover.follow, period_ms=settings.leadership_period_ms)
     loops = [leading, Loop("lanes", forget, period_ms=_FORGET_PERIOD_MS)]
+    loops.append(Loop("sampler", program.sampler.step, period_ms=PERIOD_MS))
     if program.metrics.shared is not None:
         loops.append(Loop("figures", show, period_ms=_FIGURES_PERIOD_MS))
     desk.handover.join(leading.nudge, may_lead=may_lead)
@@ -73,7 +75,7 @@ async def among_others(program: Program, *, may_lead: bool) -> AsyncIterator[Non
         await desk.handover.listen(settings.home_path)
     await desk.handover.follow()
     try:
-        async with _running(loops):
+        async with _running(program, loops):
             yield
     finally:
         await desk.handover.close(settings.stop_seconds_max)
@@ -106,6 +108,9 @@ async def workers(program: Program) -> AsyncIterator[None]:
     async def forget_tokens() -> bool:
         return leadership.leads and await program.tokens.forget_old()
 
+    async def forget_sign_ins() -> bool:
+        return leadership.leads and await program.operators.forget_old()
+
     loops = [
         Loop("deadlines", record, period_ms=settings.deadlines_period_ms),
         Loop("checkouts", buy, period_ms=_PURCHASES_PERIOD_MS),
@@ -113,6 +118,7 @@ async def workers(program: Program) -> AsyncIterator[None]:
         Loop("chain payouts", send, period_ms=settings.settlement_period_ms),
         Loop("leases", forget, period_ms=_FORGET_PERIOD_MS),
         Loop("tokens", forget_tokens, period_ms=_HISTORY_PERIOD_MS),
+        Loop("sign-ins", forget_sign_ins, period_ms=_HISTORY_PERIOD_MS),
         *_execution_loops(program),
         *_payout_loops(program),
         *_job_loops(program),
@@ -125,7 +131,7 @@ async def workers(program: Program) -> AsyncIterator[None]:
     if source is not None:
         prices.append(asyncio.create_task(PriceWorker(source, _publishing(program)).run(stop), name="prices"))
     try:
-        async with _running(loops):
+        async with _running(program, loops):
             yield
     finally:
         stop.set()
@@ -232,8 +238,10 @@ def _webhook_loops(program: Program) -> list[Loop]:
 
 
 @asynccontextmanager
-async def _running(loops: list[Loop]) -> AsyncIterator[None]:
+async def _running(program: Program, loops: list[Loop]) -> AsyncIterator[None]:
     """Run loops beside whatever happens inside, and let each finish its step in the end."""
+    for loop in loops:
+        loop.watch = program.metrics.worker_step
     tasks = [asyncio.create_task(loop.run(), name=loop.name) for loop in loops]
     try:
         yield

@@ -22,9 +22,11 @@ from otcdesk.domain.compact_ids import print_compact_id
 from otcdesk.domain.parties import DESK_ID
 from otcdesk.domain.world import Declaration, WorldFile, account_id, declaration_of, parse_world, tenant_id
 from otcdesk.domain.world_brokerage import FileClient, party_id
+from otcdesk.domain.world_staff import check_staff
 from otcdesk.domain.world_supervisors import DeclaredSupervisors, declared_supervisors
 from otcdesk.errors import Code, Refusal
 from otcdesk.forms import check_schema
+from otcdesk.operators import MadeOperator, Operators
 from otcdesk.request_signatures import checked_public_key
 from otcdesk.supervisors import Supervisors
 from otcdesk.webhooks.envelope import Discreet
@@ -58,13 +60,14 @@ class LoadedWorld(Discreet, frozen=True, kw_only=True):
     `missed`: webhooks that could not be made at last; loading again makes them.
     """
 
-    unshown: ClassVar[frozenset[str]] = frozenset({"api_keys", "operators", "clients", "request_keys"})
+    unshown: ClassVar[frozenset[str]] = frozenset({"api_keys", "operators", "staff", "clients", "request_keys"})
 
     lane: int
     name: str
     declared: Declared
     api_keys: dict[str, str]
     operators: dict[str, str]
+    staff: dict[str, MadeOperator]
     clients: dict[str, MadeClient]
     request_keys: dict[str, str]
     tenants: dict[str, str]
@@ -83,12 +86,14 @@ class WorldLoader:
         desk: Desk,
         credentials: Credentials,
         supervisors: Supervisors,
+        operators: Operators,
         subscriptions: Subscriptions,
         clock: Clock,
     ) -> None:
         self.desk = desk
         self.credentials = credentials
         self.supervisors = supervisors
+        self.operators = operators
         self.subscriptions = subscriptions
         self.clock = clock
 
@@ -125,6 +130,7 @@ class WorldLoader:
         except Refusal as refusal:
             raise _invalid(refusal.detail) from None
         declared_supervisors(world.tenants)
+        check_staff(world.staff)
         check_webhooks(self.subscriptions, world)
         declaration = declaration_of(world)
         for channel in declaration.payouts.channels if declaration.payouts else []:
@@ -144,6 +150,7 @@ class WorldLoader:
         declared: Declared = await self._submit(lane, DeclareWorld(declaration=declaration))
         api_keys = await self._api_keys(lane, world, kind)
         operators = await self._operators(lane, world, kind)
+        staff = await self._staff(lane, world)
         await self._supervisors(lane, people)
         clients = await self._clients(lane, world, kind, people)
         request_keys = await self._request_keys(lane, world, kind)
@@ -154,6 +161,7 @@ class WorldLoader:
             declared=declared,
             api_keys=api_keys,
             operators=operators,
+            staff=staff,
             clients=clients,
             request_keys=request_keys,
             tenants={tenant.ref: str(tenant_id(tenant.ref)) for tenant in world.tenants},
@@ -188,6 +196,17 @@ class WorldLoader:
             (DESK_ID, row.ref, OPERATOR, list(row.scopes), [], None) for row in world.operators
         ]
         return await self._made(lane, kind, rows)
+
+    async def _staff(self, lane: int, world: WorldFile) -> dict[str, MadeOperator]:
+        """Make those who are missing; the others are kept as they are, with the file's name and roles."""
+        made = {}
+        for row in world.staff:
+            known = await self.operators.of_email(lane, row.email)
+            if known is None:
+                made[row.ref] = await self.operators.create(lane=lane, email=row.email, name=row.name, roles=row.roles)
+            else:
+                await self.operators.describe(lane, known.id, name=row.name, roles=row.roles)
+        return made
 
     async def _check_clients(self, lane: int, world: WorldFile, people: DeclaredSupervisors) -> None:
         """Refuse DECLARATION_INVALID for a client that is known and calls as somebody else: it keeps its secret."""

@@ -1,7 +1,8 @@
 #!/bin/sh
 # Make .venv ready: `setup.sh runtime` to run the desk, `setup.sh dev` to work on it too.
 # `setup.sh browser` installs Chromium, which some tests drive, where it is missing and may be installed.
-# `setup.sh chain` installs anvil into .venv, a chain of this machine's own that some tests run, from npm's registry.
+# `setup.sh npm` installs into .venv what tests need of npm's registry: anvil, a chain of this machine's own, and axe,
+# which looks at pages for what keeps people out of them.
 # `setup.sh forget-broken` makes a virtual environment that no longer works count as not made; `make` calls it first.
 # PYTHON=... names the interpreter to use. Nothing is installed that the lock files do not name with its hash.
 set -eu
@@ -37,6 +38,26 @@ install_packages() { # As root on Debian; whoever needs them looks afterwards wh
         { apt-get update -qq && apt-get install -qq -y "$@"; } </dev/null >/dev/null 2>&1 || true
 }
 
+install_from_npm() { # What the lock in a folder of the tests names, into a folder of that name in .venv.
+    made=$venv/${1##*/}
+    if [ "${1##*/}" = anvil ] && [ "$(uname -sm)" != "Linux x86_64" ]; then
+        command -v anvil >/dev/null || fail "some tests run a chain, and there is none; install Foundry's anvil"
+        return 0
+    fi
+    ! { [ -e "$made/ready" ] && cmp -s "$1/package-lock.json" "$made/package-lock.json"; } || return 0
+    if ! command -v npm >/dev/null && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        say "installing npm"
+        install_packages npm
+    fi
+    command -v npm >/dev/null || fail "some tests need what npm installs, and npm is missing; install the package npm"
+    say "installing what $1/package-lock.json names"
+    rm -rf "$made"
+    mkdir -p "$made"
+    cp "$1/package.json" "$1/package-lock.json" "$made"
+    npm ci --prefix "$made" --ignore-scripts --no-audit --no-fund --loglevel=error </dev/null >&2
+    touch "$made/ready"
+}
+
 works() { # The environment runs, has pip, and its otcdesk is this folder's, not that of a folder it was copied from.
     "$venv/bin/python" -I - "$here" <<'PYTHON' >/dev/null 2>&1
 import os, sys
@@ -61,25 +82,10 @@ case "${1:-}" in
         fi
         command -v chromium >/dev/null || fail "some tests drive a browser, and there is none; install the package chromium"
         exit 0 ;;
-    chain)
-        wanted=tests/support/anvil
-        made=$venv/anvil
-        if [ "$(uname -sm)" != "Linux x86_64" ]; then
-            command -v anvil >/dev/null || fail "some tests run a chain, and there is none; install Foundry's anvil"
-            exit 0
-        fi
-        [ -e "$made/ready" ] && cmp -s "$wanted/package-lock.json" "$made/package-lock.json" && exit 0
-        if ! command -v npm >/dev/null && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-            say "installing npm"
-            install_packages npm
-        fi
-        command -v npm >/dev/null || fail "some tests run a chain, and npm, which installs it, is missing; install the package npm"
-        say "installing what $wanted/package-lock.json names"
-        rm -rf "$made"
-        mkdir -p "$made"
-        cp "$wanted/package.json" "$wanted/package-lock.json" "$made"
-        npm ci --prefix "$made" --ignore-scripts --no-audit --no-fund --loglevel=error </dev/null >&2
-        touch "$made/ready"
+    npm)
+        for wanted in tests/support/*/package-lock.json; do
+            install_from_npm "${wanted%/*}"
+        done
         exit 0 ;;
     runtime) lock=requirements.lock ;;
     dev) lock=requirements-dev.lock ;;

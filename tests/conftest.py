@@ -32,6 +32,7 @@ from otcdesk.storage.embedded import EmbeddedServer
 from tests.support.clusters import ThrowAwayCluster, debian_binaries
 from tests.support.databases import copied, create_template, drop, hurry, run_apart, with_database
 from tests.support.desk import Lane, new_lane
+from tests.support.washing import Copies
 
 #: How deep Python may go. A library that signs for chains raises it a hundredfold when it is imported, and readers of
 #: JSON overflow the stack then, where they would have refused what is too deep. The program takes that back, as is done
@@ -185,13 +186,18 @@ def dsn(worker_id: str, server_dsn: str) -> Iterator[str]:
     run_apart(drop(server_dsn, name))
 
 
+@pytest.fixture(scope="session")
+def migrated_copies(server_dsn: str) -> Iterator[Copies]:
+    """Give this worker's migrated databases that tests have one after the other."""
+    with Copies(server_dsn, _server.template) as copies:
+        yield copies
+
+
 @pytest.fixture
-def fresh_dsn(server_dsn: str) -> Iterator[str]:
+def fresh_dsn(migrated_copies: Copies) -> Iterator[str]:
     """Give a migrated database of the test's own, for tests that break things."""
-    name = f"{_server.template}_{uuid4().hex[:12]}"
-    run_apart(copied(server_dsn, _server.template, name))
-    yield with_database(server_dsn, name)
-    run_apart(drop(server_dsn, name))
+    with migrated_copies.one() as dsn:
+        yield dsn
 
 
 @pytest.fixture

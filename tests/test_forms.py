@@ -271,7 +271,7 @@ def test_any_bytes_are_a_form_or_refused(raw: bytes) -> None:
 def test_a_world_with_a_form_that_cannot_be_run_is_refused_when_it_is_loaded() -> None:
     nothing: Any = None
     text = (files("otcdesk") / "worlds" / "ramp.toml").read_text(encoding="utf-8")
-    loader = WorldLoader(nothing, nothing, nothing, nothing, nothing)
+    loader = WorldLoader(nothing, nothing, nothing, nothing, nothing, nothing)
     assert loader.check(parse_world(text)).payouts
     with pytest.raises(Refusal) as caught:
         loader.check(parse_world(text.replace("^[0-9]{4,17}$", "^(?=[0-9])")))
@@ -281,7 +281,7 @@ def test_a_world_with_a_form_that_cannot_be_run_is_refused_when_it_is_loaded() -
 def test_a_form_that_is_too_deep_to_be_read_is_refused_with_its_world() -> None:
     nothing: Any = None
     text = (files("otcdesk") / "worlds" / "ramp.toml").read_text(encoding="utf-8")
-    loader = WorldLoader(nothing, nothing, nothing, nothing, nothing)
+    loader = WorldLoader(nothing, nothing, nothing, nothing, nothing, nothing)
     deep = '{"enum":' + "[" * 20_000 + "]" * 20_000 + "}"
     channel = 'ref = "x"\ntype = "BankLocal"\ncountry = "XX"\nfiat = "EUR"\nminimum = "1"\n'
     added = f"\n[[payouts.channels]]\n{channel}form_schema = '''{deep}'''\n\n[[operators]]"
@@ -292,7 +292,9 @@ def test_a_form_that_is_too_deep_to_be_read_is_refused_with_its_world() -> None:
 
 async def test_what_a_live_lane_cannot_have_is_refused_before_anything_is_made() -> None:
     nothing: Any = None
-    loader = WorldLoader(nothing, nothing, nothing, nothing, nothing)  # what it would make, it would make with these
+    loader = WorldLoader(
+        nothing, nothing, nothing, nothing, nothing, nothing
+    )  # what it would make, it would make with these
     with pytest.raises(Refusal) as caught:
         await loader.load(1, shipped_world("ramp"), kind="live")
     assert caught.value.code is Code.DECLARATION_INVALID

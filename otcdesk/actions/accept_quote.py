@@ -8,6 +8,7 @@ from uuid import UUID
 
 from otcdesk.actions.booking import account, place_hold
 from otcdesk.actions.brokerage_checks import check_party, journey_of
+from otcdesk.actions.limit_checks import check_and_count
 from otcdesk.actions.order_checks import order_by_the_clock
 from otcdesk.domain.brokerage import (
     ACCEPT,
@@ -64,9 +65,9 @@ def accept_quote(command: AcceptQuote, books: Books, moment: Moment) -> QuoteAcc
     """Accept a quote that nobody has accepted.
 
     Refuses, in this order: PARTY_UNVERIFIED, PARTY_INACTIVE, AGREEMENTS_NOT_ACCEPTED, QUOTE_GONE, EXTERNAL_ID_DIFFERS,
-    QUOTE_ACCEPTED, QUOTE_EXPIRED, QUOTE_SUPERSEDED (offers contract 4, steps 3 to 9). Who may not repeat is never told
-    EXTERNAL_ID_DIFFERS: a second acceptance is QUOTE_ACCEPTED, whatever the id (3.3). A quote that cannot be carried
-    out any more fails at once; that is no refusal, and binds the id.
+    QUOTE_ACCEPTED, QUOTE_EXPIRED, QUOTE_SUPERSEDED (offers contract 4, steps 3 to 9), LIMIT_EXCEEDED. Who may not
+    repeat is never told EXTERNAL_ID_DIFFERS: a second acceptance is QUOTE_ACCEPTED, whatever the id (3.3). A quote that
+    cannot be carried out any more fails at once; that is no refusal, and binds the id.
     """
     order, quote = _checked(command, books, moment)
     order = order_by_the_clock(books, moment, order)
@@ -129,6 +130,9 @@ def _checked(command: AcceptQuote, books: Books, moment: Moment) -> tuple[Order,
 
 
 def _accepted(command: AcceptQuote, books: Books, moment: Moment, order: Order, quote: FirmQuote) -> QuoteAccepted:
+    reason = _hindrance(books, order, quote)
+    if reason is None:
+        check_and_count(books, moment, order, party_id=quote.party_id)
     hold_id = moment.new_id(1)
     accepted = moved(
         order,
@@ -148,7 +152,6 @@ def _accepted(command: AcceptQuote, books: Books, moment: Moment, order: Order, 
             accepted_at=moment.now,
         )
     )
-    reason = _hindrance(books, order, quote)
     if reason is not None:
         failed = moved(accepted, FAIL, moment.now, reason=reason, collect_hold_id=None, rail_reference=None)
         books.put(failed)

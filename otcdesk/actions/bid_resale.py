@@ -7,12 +7,15 @@ only be declined, withdrawn or run out.
 """
 
 from decimal import Decimal
+from typing import Final
 from uuid import UUID
 
 from msgspec.structs import replace
 
 from otcdesk.actions.buy_resale import found_buyable, listing_sides, pay, placed_purchase, promise
 from otcdesk.actions.end_resale import end_resale
+from otcdesk.actions.freeze import check_party_active
+from otcdesk.actions.limit_checks import check_and_count
 from otcdesk.actions.list_resale import JobStarted
 from otcdesk.actions.order_checks import order_by_the_clock
 from otcdesk.actions.resale_checks import (
@@ -30,6 +33,7 @@ from otcdesk.domain.brokerage import HOLDING
 from otcdesk.domain.commands import Books, Command, Moment, Reply
 from otcdesk.domain.ledger import Account, Hold
 from otcdesk.domain.orders import Order
+from otcdesk.domain.parties import Party
 from otcdesk.domain.resales import (
     ACCEPT,
     ACTIVE,
@@ -48,6 +52,12 @@ from otcdesk.domain.resales import (
     moved,
 )
 from otcdesk.errors import Code, Refusal
+
+#: What a lister is told of a bidder with whom nothing can be done now.
+_BIDDER: Final = {
+    Code.PARTY_INACTIVE: "Whoever made this counter is not active.",
+    Code.LIMIT_EXCEEDED: "Whoever made this counter may not buy as much now.",
+}
 
 
 class PlaceBid(Command, frozen=True, kw_only=True):
@@ -104,7 +114,7 @@ def place_bid(command: PlaceBid, books: Books, moment: Moment) -> BidReply:
 
     Refuses, in this order: PARTY_NOT_FOUND, INSTRUMENT_NOT_FOUND, NOT_PERMITTED, PARTY_INACTIVE, PARTY_UNVERIFIED,
     PARTIES_DO_NOT_TRADE, ORDER_NOT_FOUND, OWN_RESALE, NOT_TAKEABLE, QUANTITY_UNAVAILABLE, AMOUNT_TOO_FINE,
-    AMOUNT_TOO_SMALL, AMOUNT_TOO_LARGE, BUYER_NOT_COVERED.
+    AMOUNT_TOO_SMALL, AMOUNT_TOO_LARGE, BUYER_NOT_COVERED, LIMIT_EXCEEDED for what no one purchase may cost.
     """
     parts, _, resale = found_buyable(
         books,
@@ -132,7 +142,8 @@ def accept_bid(command: AcceptBid, books: Books, moment: Moment) -> JobStarted:
     """Sell to a bidder: the units are promised, and the chain carries the money.
 
     Refuses, in this order: PARTY_NOT_FOUND, INSTRUMENT_NOT_FOUND, NOT_PERMITTED, PARTY_INACTIVE, PARTY_UNVERIFIED,
-    BID_NOT_FOUND, RESALE_NOT_OWN, PARTIES_DO_NOT_TRADE, BID_OVER, NOT_TAKEABLE, QUANTITY_UNAVAILABLE.
+    BID_NOT_FOUND, RESALE_NOT_OWN, PARTIES_DO_NOT_TRADE, BID_OVER, NOT_TAKEABLE, QUANTITY_UNAVAILABLE; of whoever has
+    bid, PARTY_INACTIVE, LIMIT_EXCEEDED.
     """
     parts = _found_party(command, books, moment)
     check_party(books, parts.party)
@@ -152,6 +163,7 @@ def accept_bid(command: AcceptBid, books: Books, moment: Moment) -> JobStarted:
     resale = resale_of(books, resale.order_id)
     if purchase.quantity > resale.available:
         raise Refusal(Code.QUANTITY_UNAVAILABLE, available=resale.available)
+    _check_bidder(books, moment, bid, purchase)
     paid_id = party_account_id(resale.party_id, bid.source_asset)
     books.want(
         (Account, bid.source_account_id),
@@ -216,6 +228,16 @@ def _bid_for(books: Books, purchase: Purchase) -> Resale:
     if purchase.listing_id is None:
         raise AssertionError(f"bid {purchase.order_id} is for no listing")
     return resale_of(books, purchase.listing_id)
+
+
+def _check_bidder(books: Books, moment: Moment, bid: Order, purchase: Purchase) -> None:
+    """Count what a bidder pays; refuses PARTY_INACTIVE, LIMIT_EXCEEDED without telling the lister any more of them."""
+    books.want((Party, purchase.party_id))
+    try:
+        check_party_active(books, purchase.party_id)
+        check_and_count(books, moment, bid, party_id=purchase.party_id)
+    except Refusal as refusal:
+        raise Refusal(refusal.code, _BIDDER[refusal.code]) from None
 
 
 def _open_bid(books: Books, moment: Moment, bid: Order) -> Order:

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from otcdesk.actions.booking import Move, account, own_account, place_hold, post
+from otcdesk.actions.limit_checks import check_and_count
 from otcdesk.actions.order_checks import amount_of
 from otcdesk.actions.payout_checks import treasury_id
 from otcdesk.actions.record_payout import trade_of
@@ -73,15 +74,27 @@ def buy_for_deposit(
 ) -> Order:
     """Buy for all of a settled deposit and send what was bought; returns the order of the purchase.
 
-    Takes three of the moment's ids, from `first_id` + 1. Refuses as `purchase` does.
+    Takes three of the moment's ids, from `first_id` + 1. Refuses as `purchase` does, and LIMIT_EXCEEDED: what is bought
+    counts once, as what is paid for it, and not again when it is sent on.
     """
-    order = purchase(books, moment, action, paid, facts, first_id)
+    order = purchase(books, moment, action, paid, facts, first_id, is_limited=True)
     _send(books, moment, action, order, facts, paid, first_id + 2)
     return order
 
 
-def purchase(books: Books, moment: Moment, action: BuyAction, paid: Order, facts: Payment, first_id: int) -> Order:
+def purchase(
+    books: Books,
+    moment: Moment,
+    action: BuyAction,
+    paid: Order,
+    facts: Payment,
+    first_id: int,
+    *,
+    is_limited: bool = False,
+) -> Order:
     """Buy for all of a settled deposit and keep what was bought on the tenant's own account; returns the order.
+
+    What completes a checkout was promised already, so no limit stands in its way: one that `is_limited` counts.
 
     Takes one of the moment's ids, `first_id` + 1. Refuses DEPOSIT_SPENT for a deposit that has bought already,
     PRICE_UNAVAILABLE, AMOUNT_TOO_SMALL, AMOUNT_TOO_LARGE, BALANCE_INSUFFICIENT where the tenant no longer has it,
@@ -100,6 +113,8 @@ def purchase(books: Books, moment: Moment, action: BuyAction, paid: Order, facts
     if treasury is None or not treasury.covers(bought.asset.units):
         raise Refusal(Code.TREASURY_INSUFFICIENT)
     order = moved(_order(moment, paid, facts, bought), SETTLE, moment.now)
+    if is_limited:
+        check_and_count(books, moment, order, party_id=facts.party_id)
     books.add(order)
     books.add(
         facts.with_(

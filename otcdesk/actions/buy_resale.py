@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from otcdesk.actions.booking import account, own_account, place_hold, release_hold
 from otcdesk.actions.jobs import start_job
+from otcdesk.actions.limit_checks import check_and_count, check_order
 from otcdesk.actions.list_resale import JobStarted, Terms, new_order
 from otcdesk.actions.order_checks import amount_of, order_by_the_clock
 from otcdesk.actions.resale_checks import (
@@ -36,6 +37,7 @@ from otcdesk.domain.orders import BUY, Order
 from otcdesk.domain.resales import (
     ACTIVE,
     ANYBODY,
+    BID,
     FUNDS,
     LISTED,
     OTC,
@@ -109,7 +111,8 @@ def buy_unsold(command: BuyUnsold, books: Books, moment: Moment) -> JobStarted:
     """Buy on the primary market.
 
     Refuses, in this order: PARTY_NOT_FOUND, INSTRUMENT_NOT_FOUND, NOT_PERMITTED, PARTY_INACTIVE, PARTY_UNVERIFIED,
-    NOT_ON_SALE, CURRENCY_NOT_FOUND, AMOUNT_TOO_LARGE, SUPPLY_INSUFFICIENT, BUYER_NOT_COVERED (deals contract, 3.12).
+    NOT_ON_SALE, CURRENCY_NOT_FOUND, AMOUNT_TOO_LARGE, SUPPLY_INSUFFICIENT, BUYER_NOT_COVERED (deals contract, 3.12),
+    LIMIT_EXCEEDED.
     """
     parts = found_parts(books, moment, command.party_id, command.instrument_id)
     instrument = parts.instrument
@@ -144,7 +147,7 @@ def buy_resale(command: BuyResale, books: Books, moment: Moment) -> JobStarted:
 
     Refuses, in this order: PARTY_NOT_FOUND, INSTRUMENT_NOT_FOUND, NOT_PERMITTED, PARTY_INACTIVE, PARTY_UNVERIFIED,
     PARTIES_DO_NOT_TRADE (over the counter), ORDER_NOT_FOUND, OWN_RESALE, NOT_TAKEABLE, QUANTITY_UNAVAILABLE,
-    BUYER_NOT_COVERED.
+    BUYER_NOT_COVERED, LIMIT_EXCEEDED.
     """
     parts, order, resale = found_buyable(
         books,
@@ -237,7 +240,7 @@ def placed_purchase(
 ) -> tuple[Order, Purchase]:
     """Stage what a party would buy, with its money held; its order is added by whoever calls.
 
-    Refuses BUYER_NOT_COVERED.
+    Refuses BUYER_NOT_COVERED, LIMIT_EXCEEDED. A purchase counts as what is paid for it, a bid once it is accepted.
     """
     instrument, gross = parts.instrument, sides.proceeds.gross
     pays_id = party_account_id(parts.party.id, gross.asset.code)
@@ -252,6 +255,10 @@ def placed_purchase(
     )
     order = new_order(moment, side, terms, instrument, sides.currency, validity_seconds)
     order = moved(order, PLACE, moment.now, pay_hold_id=moment.new_id(2), confirmed_at=moment.now)
+    if side == BID:
+        check_order(books, order.tenant_id, order.source_asset, order.source_units, party_id=parts.party.id)
+    else:
+        check_and_count(books, moment, order, party_id=parts.party.id)
     purchase = Purchase(
         order_id=order.id,
         tenant_id=order.tenant_id,

@@ -16,7 +16,7 @@ from typing import Any
 
 from otcdesk.actions.accept_quote import AcceptQuote, QuoteAccepted, accept_quote, repeated_accept
 from otcdesk.actions.adjust_payout import AdjustPayout, PayoutAdjusted, adjust_payout
-from otcdesk.actions.approve_conversion import ApproveConversion, approve_conversion
+from otcdesk.actions.approve_conversion import ApprovalReply, ApproveConversion, approve_conversion
 from otcdesk.actions.bid_resale import (
     AcceptBid,
     BidReply,
@@ -41,6 +41,15 @@ from otcdesk.actions.confirm_checkout import (
 from otcdesk.actions.confirm_conversion import ConfirmConversion, Confirmed, confirm_conversion
 from otcdesk.actions.declare_world import Declared, DeclareWorld, declare_world
 from otcdesk.actions.file_payouts import FilePayouts, PayoutsFiled, file_payouts, filed_before
+from otcdesk.actions.freeze import (
+    FreezeParty,
+    FreezeTenant,
+    FrozenParty,
+    TenantReply,
+    admits_tenant,
+    freeze_party,
+    freeze_tenant,
+)
 from otcdesk.actions.issue_instrument import IssueInstrument, issue_instrument
 from otcdesk.actions.keep_party import KeepParty, PartyKept, keep_party
 from otcdesk.actions.list_resale import JobStarted, ListResale, list_resale
@@ -56,6 +65,7 @@ from otcdesk.actions.make_resale_rule import (
 )
 from otcdesk.actions.make_rule import MakeRule, RuleMade, StopRule, make_rule, stop_rule
 from otcdesk.actions.move_value import Adjust, Booked, Deposit, Withdraw, adjust, deposit, withdraw
+from otcdesk.actions.note_act import NoteAct, Noted, note_act
 from otcdesk.actions.open_checkout import CheckoutOpened, OpenCheckout, open_checkout, opened_before
 from otcdesk.actions.prepare_payout import PayoutPrepared, PreparePayout, prepare_payout
 from otcdesk.actions.publish_price import (
@@ -122,9 +132,27 @@ from otcdesk.actions.review_payout import (
     hold_payout,
     release_payout,
 )
+from otcdesk.actions.second_proposal import (
+    ProposalSeconded,
+    ProposalWithdrawn,
+    SecondProposal,
+    WithdrawProposal,
+    second_proposal,
+    withdraw_proposal,
+)
 from otcdesk.actions.sell_payout import PayoutSold, SellPayout, sell_payout, sold_before
 from otcdesk.actions.send_funds import FundsSent, SendFunds, permits_sending, send_funds
 from otcdesk.actions.set_fees import SetBranchFees, SetDeskFees, TermsReply, set_branch_fees, set_desk_fees
+from otcdesk.actions.set_guards import (
+    GuardReply,
+    GuardTermsReply,
+    SetGuard,
+    SetGuardTerms,
+    set_guard,
+    set_guard_terms,
+)
+from otcdesk.actions.set_limit import LimitReply, SetLimit, set_limit
+from otcdesk.actions.set_spread import SetSpread, SpreadReply, set_spread
 from otcdesk.actions.settle_checkout import CheckoutsSettled, SettleCheckouts, settle_checkouts
 from otcdesk.actions.settle_payout import SettlePayout, settle_payout
 from otcdesk.actions.steer_sandbox import (
@@ -150,6 +178,7 @@ from otcdesk.actions.switch_trading import (
 from otcdesk.actions.take_resale import ResaleTaken, TakeResale, take_resale
 from otcdesk.actions.unwind_conversion import RejectConversion, SettleDebit, reject_conversion, settle_debit
 from otcdesk.actions.withdraw_resale import CloseResale, WithdrawResale, close_resale, withdraw_resale
+from otcdesk.domain import duties
 from otcdesk.domain.commands import Catalogue, Command, InFlight, Policy, Replay, Reply, Verb
 
 _TENANT = Policy()
@@ -192,7 +221,7 @@ _ROWS = (
     (QuoteSell, quote_sell, OrderReply, _TENANT),
     (ConfirmConversion, confirm_conversion, Confirmed, _CONFIRM),
     (CancelConversion, cancel_conversion, OrderReply, _TENANT),
-    (ApproveConversion, approve_conversion, OrderReply, _OPERATOR),
+    (ApproveConversion, approve_conversion, ApprovalReply, _OPERATOR),
     (RejectConversion, reject_conversion, OrderReply, _OPERATOR),
     (RequoteConversion, requote_conversion, OrderReply, _OPERATOR),
     (SettleDebit, settle_debit, OrderReply, _OPERATOR),
@@ -269,6 +298,15 @@ _ROWS = (
     (RecordCurrencyDeployment, record_currency_deployment, DeploymentReply, _OPERATOR),
     (RecordInstrumentDeployment, record_instrument_deployment, DeploymentReply, _OPERATOR),
     (RetryJob, retry_job, JobRetried, _OPERATOR),
+    (FreezeTenant, freeze_tenant, TenantReply, _OPERATOR),
+    (FreezeParty, freeze_party, FrozenParty, _OPERATOR),
+    (SetLimit, set_limit, LimitReply, _OPERATOR),
+    (SetSpread, set_spread, SpreadReply, _OPERATOR),
+    (NoteAct, note_act, Noted, _OPERATOR),
+    (SecondProposal, second_proposal, ProposalSeconded, _OPERATOR),
+    (WithdrawProposal, withdraw_proposal, ProposalWithdrawn, _OPERATOR),
+    (SetGuard, set_guard, GuardReply, _OPERATOR),
+    (SetGuardTerms, set_guard_terms, GuardTermsReply, _OPERATOR),
 )
 
 #: How a verb answers a key that was used before, where its policy says that it is told what has become of it.
@@ -288,6 +326,86 @@ _PERMITS: dict[type[Command], Any] = {
     SendFunds: permits_sending,
 }
 
+#: What a person must carry who asks for a command; what is not here is no command for people.
+_DUTIES: dict[type[Command], str] = {
+    ApproveConversion: duties.ORDERS_APPROVE,
+    RejectConversion: duties.ORDERS_REJECT,
+    RequoteConversion: duties.ORDERS_REQUOTE,
+    SettleDebit: duties.DEBITS_SETTLE,
+    Deposit: duties.BOOKINGS_MAKE,
+    Withdraw: duties.BOOKINGS_MAKE,
+    Adjust: duties.BOOKINGS_MAKE,
+    SetPrice: duties.PRICES_SET,
+    SwitchFeed: duties.PRICES_SET,
+    SwitchTrading: duties.PRICES_SET,
+    SetParty: duties.PARTIES_FREEZE,
+    SetClock: duties.SANDBOX_STEER,
+    SetFault: duties.SANDBOX_STEER,
+    SetDebitSettlement: duties.SANDBOX_STEER,
+    PublishPrice: duties.SANDBOX_STEER,
+    HoldPayout: duties.PAYOUTS_REVIEW,
+    ReleasePayout: duties.PAYOUTS_REVIEW,
+    CancelPayout: duties.PAYOUTS_REVIEW,
+    AdjustPayout: duties.PAYOUTS_SETTLE,
+    SettlePayout: duties.PAYOUTS_SETTLE,
+    RecordReturn: duties.PAYOUTS_SETTLE,
+    SwitchChannel: duties.CHANNELS_SWITCH,
+    OpenPlace: duties.DEPOSITS_CONCLUDE,
+    RecordDeposit: duties.DEPOSITS_CONCLUDE,
+    ConcludeDeposit: duties.DEPOSITS_CONCLUDE,
+    FilePayouts: duties.BANK_FILES,
+    RecordStatementLines: duties.BANK_FILES,
+    ResolveLine: duties.BANK_FILES,
+    TakeResale: duties.RESALES_DECIDE,
+    CloseResale: duties.RESALES_DECIDE,
+    SwitchInstrument: duties.RESALES_DECIDE,
+    SwitchNegotiation: duties.RESALES_DECIDE,
+    RetryJob: duties.JOBS_MANAGE,
+    RecordJob: duties.JOBS_MANAGE,
+    SetBranchFees: duties.TERMS_SET,
+    SetDeskFees: duties.TERMS_SET,
+    SetSpread: duties.TERMS_SET,
+    SetLimit: duties.LIMITS_SET,
+    FreezeTenant: duties.PARTIES_FREEZE,
+    FreezeParty: duties.PARTIES_FREEZE,
+    NoteAct: duties.READ,
+    SecondProposal: duties.READ,  # and, asked by the action, what the proposal itself asks for
+    WithdrawProposal: duties.READ,
+    SetGuard: duties.GUARDS_SET,
+    SetGuardTerms: duties.GUARDS_SET,
+}
+
+#: What a frozen tenant may not ask for: whatever starts or commits business. What ends something, and what happens
+#: without it, goes on.
+_STARTS: frozenset[type[Command]] = frozenset(
+    {
+        QuoteBuy,
+        QuoteSell,
+        ConfirmConversion,
+        QuoteBrokerage,
+        AcceptQuote,
+        RegisterParty,
+        KeepParty,
+        PreparePayout,
+        SellPayout,
+        OpenCheckout,
+        ConfirmCheckout,
+        MakeRule,
+        RegisterHolder,
+        ListResale,
+        BuyUnsold,
+        BuyResale,
+        PlaceBid,
+        AcceptBid,
+        BurnHolding,
+        TakeResale,
+        MakeResaleRule,
+        ChangeResaleRule,
+        IssueInstrument,
+        MakeCurrency,
+        SendFunds,
+    }
+)
 
 CATALOGUE: Catalogue = {
     command: Verb(
@@ -297,6 +415,8 @@ CATALOGUE: Catalogue = {
         policy=policy,
         current=_CURRENT.get(command),
         permits=_PERMITS.get(command),
+        duty=_DUTIES.get(command),
+        admits=admits_tenant if command in _STARTS else None,
     )
     for command, action, reply, policy in _ROWS
 }

@@ -6,6 +6,7 @@ Confirmed is what was opened: amounts and ceiling are the checkout's own, whatev
 from datetime import timedelta
 from uuid import UUID
 
+from otcdesk.actions.freeze import check_party_active
 from otcdesk.actions.order_checks import amount_of
 from otcdesk.actions.payout_checks import found_channel
 from otcdesk.actions.prepare_payout import GivenMethod, PreparePayout, prepare_payout
@@ -60,11 +61,12 @@ class CheckoutMoved(Reply, frozen=True, kw_only=True):
 def confirm_checkout(command: ConfirmCheckout, books: Books, moment: Moment) -> CheckoutMoved:
     """Confirm a checkout that is open; one that pays out sells for its payout in the same step.
 
-    Refuses CHECKOUT_NOT_FOUND, CHECKOUT_OVER, and for what is paid out CHANNEL_NOT_FOUND, PARTY_NOT_FOUND,
-    PARTY_UNVERIFIED, PARTY_INACTIVE, CHANNEL_CLOSED, AMOUNT_TOO_SMALL, AMOUNT_TOO_LARGE, PRICE_UNAVAILABLE,
-    CEILING_EXCEEDED, PAYOUT_NOT_COVERED, TREASURY_INSUFFICIENT, in this order.
+    Refuses CHECKOUT_NOT_FOUND, CHECKOUT_OVER, PARTY_INACTIVE, and for what is paid out CHANNEL_NOT_FOUND,
+    PARTY_NOT_FOUND, PARTY_UNVERIFIED, CHANNEL_CLOSED, AMOUNT_TOO_SMALL, AMOUNT_TOO_LARGE, PRICE_UNAVAILABLE,
+    CEILING_EXCEEDED, PAYOUT_NOT_COVERED, TREASURY_INSUFFICIENT, LIMIT_EXCEEDED, in this order.
     """
     order, checkout = _open(command.order_id, books, moment)
+    check_party_active(books, checkout.party_id)
     if order.side != FIAT_OUT:
         due_at = moment.now + timedelta(seconds=command.arrival_seconds)
         return CheckoutMoved(order=_put(books, moment, order, CONFIRM, due_at=due_at, confirmed_at=moment.now))

@@ -11,6 +11,7 @@ from otcdesk.actions.conversion_checks import (
     terms_of,
     treasury_ids,
 )
+from otcdesk.actions.limit_checks import check_and_count
 from otcdesk.actions.order_checks import order_by_the_clock, recorded_until
 from otcdesk.domain.commands import Books, Command, Moment, Reply
 from otcdesk.domain.conversions import (
@@ -47,7 +48,8 @@ def confirm_conversion(command: ConfirmConversion, books: Books, moment: Moment)
     """Confirm an order once, whatever the keys.
 
     Refuses, in this order: ORDER_NOT_FOUND, QUOTE_EXPIRED, NOT_CONFIRMABLE, SIDE_MISMATCH, for a buy
-    SOURCE_CASH_INSUFFICIENT, then the codes of the side's accounts as at the quote (contract 3.5 and 2.9).
+    SOURCE_CASH_INSUFFICIENT, then the codes of the side's accounts as at the quote (contract 3.5 and 2.9), and
+    LIMIT_EXCEEDED. What was requoted counted when it was confirmed first.
     """
     books.want((Order, command.order_id), (ConversionTerms, ONLY))
     order = found_conversion(books, command.order_id, moment.owner_id)
@@ -77,6 +79,7 @@ def _confirmed_buy(books: Books, moment: Moment, order: Order) -> Order:
         books, order.tenant_id, pair, order.source_account_id, order.destination_account_id
     )
     treasury = account(books, treasury_ids(source, destination)[0])
+    _count(books, moment, order)
     post(
         books,
         moment,
@@ -99,4 +102,10 @@ def _confirmed_sell(books: Books, moment: Moment, order: Order) -> Order:
         order.destination_account_id,
         order.source_units,
     )
+    _count(books, moment, order)
     return moved(order, CONFIRM, moment.now, confirmed_at=moment.now)
+
+
+def _count(books: Books, moment: Moment, order: Order) -> None:
+    if order.confirmed_at is None:
+        check_and_count(books, moment, order)

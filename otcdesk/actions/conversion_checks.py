@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import NamedTuple
 from uuid import UUID
 
+from otcdesk.actions.four_eyes import guard_terms
 from otcdesk.actions.order_checks import amount_of, found_order
 from otcdesk.domain.commands import Books, Moment
 from otcdesk.domain.conversions import PRODUCT, ConversionTerms, destination_amount
@@ -15,7 +16,7 @@ from otcdesk.domain.ledger import ACTIVE, CASH, CUSTODY, TREASURY, Account, desk
 from otcdesk.domain.orders import BUY, Order
 from otcdesk.domain.pricing import MarketRate, Price, Spread
 from otcdesk.errors import Code, Refusal
-from otcdesk.money import UNITS_MAX, Amount, less_spread
+from otcdesk.money import UNITS_MAX, Amount, bps_apart, less_spread, plain
 
 
 class Pair(NamedTuple):
@@ -117,10 +118,28 @@ def offered_rate(books: Books, moment: Moment, tenant_id: UUID, pair: Pair) -> O
     market = price.market(moment.now) if price else None
     if market is None or spread is None:
         raise Refusal(Code.PRICE_UNAVAILABLE)
-    rate = less_spread(market.value, spread.bps)
+    rate = less_spread(market.value, spread.bps_at(moment.now))
     if rate <= 0:
         raise Refusal(Code.PRICE_UNAVAILABLE)
     return Offered(market, rate)
+
+
+def check_deviation(books: Books, moment: Moment, pair: Pair, rate: Decimal) -> None:
+    """Refuse a rate that is further from the live market than the lane's guards allow, if they bound it.
+
+    Refuses PRICE_UNAVAILABLE where there is no market to compare with, RATE_DEVIATES.
+    """
+    bps_max = guard_terms(books).deviation_bps_max
+    if bps_max is None:
+        return
+    price = books.find(Price, tuple(pair))
+    market = price.market(moment.now) if price else None
+    if market is None:
+        raise Refusal(Code.PRICE_UNAVAILABLE, "There is no live market to compare the rate with.")
+    apart = bps_apart(rate, market.value)
+    if abs(apart) > bps_max:
+        facts = {"market": format(plain(market.value), "f"), "bps": str(apart), "bps_max": str(bps_max)}
+        raise Refusal(Code.RATE_DEVIATES, **facts)
 
 
 def priced(books: Books, source_units: int, pair: Pair, rate: Decimal) -> Amount:

@@ -110,7 +110,13 @@ def _keep_party(tally: Tally, wanted: DeclaredParty, moment: Moment) -> None:
         created_at=known.created_at if known else moment.now,
     )
     if known is not None:  # the operator decides on these from then on
-        party = party.with_(status=known.status, level_id=known.level_id, tax_bps=known.tax_bps)
+        party = party.with_(
+            status=known.status,
+            status_before=known.status_before,
+            limited=known.limited,
+            level_id=known.level_id,
+            tax_bps=known.tax_bps,
+        )
     tally.keep(known, party)
     for row in wanted.positions:
         if books.find(Account, holding_id(wanted.id, row.asset)) is None:  # what it costs is told with what it is

@@ -2,6 +2,7 @@
 
 Opening balances are ledger transactions against the desk's equity. What is booked stays booked: another opening
 balance for a known account is refused with the difference, because only a booking of its own may change a balance.
+Guards are declared once: whatever a file says then, those that are set stay.
 """
 
 from collections.abc import Iterable
@@ -9,6 +10,7 @@ from uuid import UUID
 
 from otcdesk.actions.booking import Move, account, fits, post
 from otcdesk.actions.declare_brokerage import brokerage_keys, declare_brokerage
+from otcdesk.actions.declare_limits import declare_limits, limit_keys
 from otcdesk.actions.declare_payouts import declare_payouts, payout_keys
 from otcdesk.actions.declare_resales import declare_resales, resale_keys
 from otcdesk.actions.move_value import counter_account
@@ -16,6 +18,7 @@ from otcdesk.actions.tally import Tally
 from otcdesk.domain.assets import ListedAsset
 from otcdesk.domain.commands import Books, Command, Moment, Reply
 from otcdesk.domain.conversions import ConversionTerms
+from otcdesk.domain.guards import Guard, GuardTerms
 from otcdesk.domain.lanes import ONLY, LaneClock
 from otcdesk.domain.ledger import EQUITY, Account, LedgerTransaction, Posting, desk_account_id
 from otcdesk.domain.noun import Noun
@@ -61,15 +64,21 @@ def declare_world(command: DeclareWorld, books: Books, moment: Moment) -> Declar
         known_tenant = books.find(Tenant, tenant.id)
         tally.keep(known_tenant, tenant if known_tenant is None else known_tenant.with_(name=tenant.name))
     for spread in wanted.spreads:
-        tally.keep(books.find(Spread, spread.key), spread)
+        known_spread = books.find(Spread, spread.key)
+        if known_spread is None or known_spread.change is None:  # what an operator has decided stays
+            tally.keep(known_spread, spread)
     if wanted.terms is not None:
         tally.keep(books.find(ConversionTerms, wanted.terms.key), wanted.terms)
     for price in wanted.prices:
         known_price = books.find(Price, (price.source_asset, price.destination_asset))
         tally.keep(known_price, _priced(known_price, price, moment))
+    for guard in _guards(wanted):  # the beginning only: what is set is changed by two people
+        if books.find(type(guard), guard.key) is None:
+            tally.keep(None, guard)
     declare_brokerage(tally, wanted, moment)
     declare_payouts(tally, wanted, moment)
     declare_resales(tally, wanted, moment)
+    declare_limits(tally, wanted)
     for declared in wanted.accounts:
         known_account = books.find(Account, declared.id)
         tally.keep(known_account, _account(known_account, declared))
@@ -85,14 +94,20 @@ def _keys(wanted: Declaration) -> Iterable[tuple[type[Noun], object]]:
     yield from ((Price, (price.source_asset, price.destination_asset)) for price in wanted.prices)
     if wanted.terms is not None:
         yield ConversionTerms, wanted.terms.key
+    yield from ((type(guard), guard.key) for guard in _guards(wanted))
     yield from brokerage_keys(wanted)
     yield from payout_keys(wanted)
     yield from resale_keys(wanted)
+    yield from limit_keys(wanted)
     for declared in wanted.accounts:
         yield Account, declared.id
         yield LedgerTransaction, opening_id(declared.id)
         yield Posting, (opening_id(declared.id), 1)
         yield Account, desk_account_id(EQUITY, declared.asset)
+
+
+def _guards(wanted: Declaration) -> list[Guard | GuardTerms]:
+    return [*wanted.guards, *([wanted.guard_terms] if wanted.guard_terms is not None else [])]
 
 
 def opening_id(account_id: UUID) -> UUID:

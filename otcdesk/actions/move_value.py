@@ -1,14 +1,21 @@
 """The operator's own bookings: money arriving from outside, leaving to it, and corrections.
 
-Each has a reason and a reference. A correction is a new ledger transaction, never an edit.
+Each has a reason and a reference. A correction is a new ledger transaction, never an edit. What is too large for one
+person waits for a second one, however many bookings of the same account do.
 """
 
+from collections.abc import Callable
 from uuid import UUID
 
+import msgspec
+
 from otcdesk.actions.booking import Move, account, check_fits, post
+from otcdesk.actions.four_eyes import second_needed
+from otcdesk.domain import duties
 from otcdesk.domain.commands import Books, Command, Moment, Reply
 from otcdesk.domain.ledger import ADJUSTMENT, OUTSIDE, Account, LedgerTransaction, desk_account_id
 from otcdesk.domain.parties import DESK_ID
+from otcdesk.domain.proposals import Proposal
 from otcdesk.errors import Code, Refusal
 
 
@@ -34,34 +41,69 @@ class Adjust(Booking, frozen=True, kw_only=True):
 
 
 class Booked(Reply, frozen=True, kw_only=True):
-    """The ledger transaction and the account after it."""
+    """The ledger transaction and the account after it; or the account as it is, and the proposal that waits."""
 
-    transaction: LedgerTransaction
+    transaction: LedgerTransaction | None = None
     account: Account
+    proposal: Proposal | None = None
+
+
+class BookingSeen(msgspec.Struct, frozen=True, kw_only=True):
+    """What the first person is shown of a booking: amounts in units, negative where they are taken away."""
+
+    owner_id: UUID
+    label: str | None
+    purpose: str
+    asset: str
+    units: int
+    balance_before: int
+    balance_after: int
+    available_before: int
+    available_after: int
+    reason: str
+    reference: str
 
 
 def deposit(command: Deposit, books: Books, moment: Moment) -> Booked:
-    """Book money in from outside; refuses ACCOUNT_NOT_FOUND, AMOUNT_TOO_LARGE."""
-    return _booked(command, books, moment, command.units, OUTSIDE)
+    """Book money in from outside, or propose to; refuses ACCOUNT_NOT_FOUND, AMOUNT_TOO_LARGE."""
+    return _booked(deposit, command, books, moment, command.units, OUTSIDE)
 
 
 def withdraw(command: Withdraw, books: Books, moment: Moment) -> Booked:
-    """Book money out; refuses ACCOUNT_NOT_FOUND, BALANCE_INSUFFICIENT, AMOUNT_TOO_LARGE."""
-    return _booked(command, books, moment, -command.units, OUTSIDE)
+    """Book money out, or propose to; refuses ACCOUNT_NOT_FOUND, BALANCE_INSUFFICIENT, AMOUNT_TOO_LARGE."""
+    return _booked(withdraw, command, books, moment, -command.units, OUTSIDE)
 
 
 def adjust(command: Adjust, books: Books, moment: Moment) -> Booked:
-    """Book a correction either way; refuses ACCOUNT_NOT_FOUND, BALANCE_INSUFFICIENT, AMOUNT_TOO_LARGE."""
-    return _booked(command, books, moment, command.units, ADJUSTMENT)
+    """Book a correction either way, or propose to.
+
+    Refuses ACCOUNT_NOT_FOUND, BALANCE_INSUFFICIENT, AMOUNT_TOO_LARGE.
+    """
+    return _booked(adjust, command, books, moment, command.units, ADJUSTMENT)
 
 
-def _booked(command: Booking, books: Books, moment: Moment, units: int, purpose: str) -> Booked:
+def _booked(
+    action: Callable[..., Booked], command: Booking, books: Books, moment: Moment, units: int, purpose: str
+) -> Booked:
     target = books.find(Account, command.account_id)
     if target is None or target.floor is None:
         raise Refusal(Code.ACCOUNT_NOT_FOUND)
     if units < 0 and not target.covers(-units):
         raise Refusal(Code.BALANCE_INSUFFICIENT)
     check_fits(books, desk_account_id(purpose, target.asset), target.id, units)
+    proposal = second_needed(
+        books,
+        moment,
+        action=action,
+        command=command,
+        duty=duties.BOOKINGS_MAKE,
+        subject_id=target.id,
+        stakes=((target.asset, units),),
+        exclusive=False,
+        seen=_seen(command, target, units),
+    )
+    if proposal is not None:
+        return Booked(account=target, proposal=proposal)
     other = counter_account(books, purpose, target.asset)
     move = Move(other, target, units) if units > 0 else Move(target, other, -units)
     transaction = post(
@@ -73,6 +115,22 @@ def _booked(command: Booking, books: Books, moment: Moment, units: int, purpose:
         reference=command.reference,
     )
     return Booked(transaction=transaction, account=account(books, target.id))
+
+
+def _seen(command: Booking, target: Account, units: int) -> BookingSeen:
+    return BookingSeen(
+        owner_id=target.owner_id,
+        label=target.label,
+        purpose=target.purpose,
+        asset=target.asset,
+        units=units,
+        balance_before=target.balance,
+        balance_after=target.balance + units,
+        available_before=target.available,
+        available_after=target.available + units,
+        reason=command.reason,
+        reference=command.reference,
+    )
 
 
 def counter_account(books: Books, purpose: str, asset: str) -> Account:

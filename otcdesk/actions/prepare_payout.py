@@ -6,6 +6,7 @@ from uuid import UUID
 
 import msgspec
 
+from otcdesk.actions.limit_checks import check_order
 from otcdesk.actions.order_checks import amount_of
 from otcdesk.actions.payout_checks import (
     arriving,
@@ -77,7 +78,7 @@ def prepare_payout(command: PreparePayout, books: Books, moment: Moment) -> Payo
 
     Refuses, in this order: CHANNEL_NOT_FOUND, PARTY_NOT_FOUND, PAYMENT_METHOD_NOT_FOUND, AMOUNT_TOO_FINE,
     PARTY_UNVERIFIED, PARTY_INACTIVE, CHANNEL_CLOSED, AMOUNT_TOO_SMALL, AMOUNT_TOO_LARGE, PRICE_UNAVAILABLE,
-    PAYOUT_NOT_COVERED (ramp contract 3.2).
+    PAYOUT_NOT_COVERED (ramp contract 3.2), LIMIT_EXCEEDED for what no one payout may cost.
     """
     channel, method = _found(command, books, moment)
     arrives = arriving(books, channel.fiat, command.arrives)
@@ -89,6 +90,7 @@ def prepare_payout(command: PreparePayout, books: Books, moment: Moment) -> Payo
         current = books.find(Account, current_id(moment.owner_id, command.asset))
         if current is None or not current.covers(priced.cost.asset.units):
             raise Refusal(Code.PAYOUT_NOT_COVERED)
+    check_order(books, moment.owner_id, command.asset, priced.cost.asset.units, party_id=command.party_id)
     _keep(books, method)
     terms = terms_of(books)
     prepared = PreparedPayout(

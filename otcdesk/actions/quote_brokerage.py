@@ -20,6 +20,7 @@ from otcdesk.actions.brokerage_checks import (
     value_of,
     withheld,
 )
+from otcdesk.actions.limit_checks import check_order
 from otcdesk.actions.order_checks import amount_of
 from otcdesk.domain.assets import ListedAsset
 from otcdesk.domain.brokerage import (
@@ -86,7 +87,7 @@ def quote_brokerage(command: QuoteBrokerage, books: Books, moment: Moment) -> Br
 
     Refuses, in this order: PARTY_NOT_FOUND, ASSET_NOT_FOUND, FIAT_NOT_FOUND, PARTY_UNVERIFIED, PARTY_INACTIVE,
     AGREEMENTS_NOT_ACCEPTED, TRADING_DISABLED, PRICE_UNAVAILABLE, AMOUNT_TOO_FINE, AMOUNT_TOO_SMALL, AMOUNT_TOO_LARGE,
-    QUOTE_NOT_COVERED (offers contract 3.1).
+    QUOTE_NOT_COVERED (offers contract 3.1), LIMIT_EXCEEDED for what no one order may be.
     """
     _want(command, books, moment)
     party = found_party(books, command.party_id, moment.owner_id)
@@ -105,6 +106,7 @@ def quote_brokerage(command: QuoteBrokerage, books: Books, moment: Moment) -> Br
         _check_cover(books, holding_id(party.id, command.asset), sums.quantity.units)
     quote = _quote(command, books, moment, pricing, sums, tax, market, _warnings(command, listing))
     order = _order(command, books, moment, quote, pricing)
+    check_order(books, order.tenant_id, order.source_asset, order.source_units, party_id=party.id)
     books.add(order)
     books.add(quote)
     _make_newest(books, party.id, order.id)

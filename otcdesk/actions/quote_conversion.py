@@ -12,6 +12,7 @@ from otcdesk.actions.conversion_checks import (
     priced,
     terms_of,
 )
+from otcdesk.actions.limit_checks import check_order
 from otcdesk.domain.assets import ListedAsset
 from otcdesk.domain.commands import Books, Command, Moment, Reply
 from otcdesk.domain.conversions import MACHINES, PRODUCT, ConversionTerms
@@ -53,7 +54,7 @@ def quote_buy(command: QuoteBuy, books: Books, moment: Moment) -> OrderReply:
 
     Refuses, in this order: SOURCE_CASH_NOT_FOUND, SOURCE_CASH_WRONG_ASSET, SOURCE_CASH_INACTIVE,
     DESTINATION_CUSTODY_NOT_FOUND, DESTINATION_CUSTODY_NO_ADDRESS, PRICE_UNAVAILABLE, AMOUNT_TOO_SMALL,
-    AMOUNT_TOO_LARGE. The source's balance is not looked at (contract 3.4).
+    AMOUNT_TOO_LARGE, LIMIT_EXCEEDED for what no one order may be. The source's balance is not looked at (contract 3.4).
     """
     pair = _find(books, moment, BUY, command.source_account_id, command.destination_account_id)
     check_buy_accounts(books, moment.owner_id, pair, command.source_account_id, command.destination_account_id)
@@ -65,7 +66,7 @@ def quote_sell(command: QuoteSell, books: Books, moment: Moment) -> OrderReply:
 
     Refuses, in this order: SOURCE_CUSTODY_NOT_FOUND, SOURCE_CUSTODY_NO_ADDRESS, SOURCE_CUSTODY_INSUFFICIENT,
     DESTINATION_CASH_NOT_FOUND, DESTINATION_CASH_WRONG_ASSET, DESTINATION_CASH_INACTIVE, SOURCE_BALANCE_UNKNOWN,
-    PRICE_UNAVAILABLE, AMOUNT_TOO_SMALL, AMOUNT_TOO_LARGE (contract 3.4).
+    PRICE_UNAVAILABLE, AMOUNT_TOO_SMALL, AMOUNT_TOO_LARGE (contract 3.4), LIMIT_EXCEEDED.
     """
     pair = _find(books, moment, SELL, command.source_account_id, command.destination_account_id)
     least = command.source_units
@@ -97,6 +98,7 @@ def _quoted(books: Books, moment: Moment, side: str, pair: Pair, command: QuoteB
     terms = terms_of(books)
     offered = offered_rate(books, moment, moment.owner_id, pair)
     destination = priced(books, command.source_units, pair, offered.rate)
+    check_order(books, moment.owner_id, pair.source, command.source_units)
     expires_at = moment.now + timedelta(seconds=terms.ttl_seconds)
     order = Order(
         id=moment.command_id,

@@ -4,7 +4,15 @@ from datetime import timedelta
 from decimal import Decimal
 from uuid import UUID
 
-from otcdesk.actions.conversion_checks import Pair, found_conversion, offered_rate, priced, terms_of
+from otcdesk.actions.conversion_checks import (
+    Pair,
+    check_deviation,
+    found_conversion,
+    offered_rate,
+    priced,
+    terms_of,
+)
+from otcdesk.actions.four_eyes import want_guards
 from otcdesk.actions.order_checks import order_by_the_clock
 from otcdesk.actions.quote_conversion import OrderReply
 from otcdesk.domain.assets import ListedAsset
@@ -27,13 +35,15 @@ class RequoteConversion(Command, frozen=True, kw_only=True):
 def requote_conversion(command: RequoteConversion, books: Books, moment: Moment) -> OrderReply:
     """Requote an order whose source has not been taken.
 
-    Refuses, in this order: ORDER_NOT_FOUND, INVALID_STATE, PRICE_UNAVAILABLE (without a rate), AMOUNT_TOO_SMALL,
-    AMOUNT_TOO_LARGE (contract 4.2, 4.3 and 5).
+    Refuses, in this order: ORDER_NOT_FOUND, INVALID_STATE, PRICE_UNAVAILABLE (without a rate, or where the guards
+    compare it with the market), AMOUNT_TOO_SMALL, AMOUNT_TOO_LARGE (contract 4.2, 4.3 and 5), RATE_DEVIATES.
     """
     books.want((ConversionTerms, ONLY))
     order = found_conversion(books, command.order_id, None)
     pair = Pair(order.source_asset, order.destination_asset)
-    books.want(
+    want_guards(
+        books,
+        (),
         (Price, tuple(pair)),
         (Spread, (order.tenant_id, *pair)),
         (ListedAsset, pair.source),
@@ -52,6 +62,8 @@ def requote_conversion(command: RequoteConversion, books: Books, moment: Moment)
             "market_source": offered.market.source,
             "market_at": offered.market.at,
         }
+    destination = priced(books, order.source_units, pair, rate)
+    check_deviation(books, moment, pair, rate)
     ttl_seconds = command.ttl_seconds or terms_of(books).ttl_seconds
     expires_at = moment.now + timedelta(seconds=ttl_seconds)
     requoted = moved(
@@ -62,7 +74,7 @@ def requote_conversion(command: RequoteConversion, books: Books, moment: Moment)
         quoted_rate=rate,
         quoted_by=moment.caller,
         quoted_at=moment.now,
-        destination_units=priced(books, order.source_units, pair, rate).units,
+        destination_units=destination.units,
         ttl_seconds=ttl_seconds,
         expires_at=expires_at,
         due_at=expires_at,

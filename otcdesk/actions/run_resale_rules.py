@@ -3,10 +3,12 @@
 import msgspec
 
 from otcdesk.actions.end_resale import end_resale
+from otcdesk.actions.freeze import is_frozen
 from otcdesk.actions.resale_checks import instrument_of
 from otcdesk.actions.take_resale import branch_covers, needed_to_take, taken_by_branch
 from otcdesk.domain.commands import Books, Moment
 from otcdesk.domain.orders import Order
+from otcdesk.domain.parties import Tenant
 from otcdesk.domain.resale_rules import ACCEPT, BranchRules, Listed, ResaleDecision, ResaleRule, in_turn, objection
 from otcdesk.domain.resales import REJECT, Instrument, Resale
 
@@ -22,14 +24,18 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 def run_resale_rules(books: Books, moment: Moment, order: Order, resale: Resale) -> Order:
     """Let the first rule that has no objection decide; returns the order after it.
 
-    A rule that would take what the branch cannot pay for is passed over. A rule that its match consumes is inactive
-    from then on, so no two listings consume one (deals contract, 5).
+    A rule that would take what the branch cannot pay for, or what a frozen tenant may not, is passed over. A rule that
+    its match consumes is inactive from then on, so no two listings consume one (deals contract, 5).
     """
     books.want((BranchRules, resale.branch_id), (Instrument, resale.instrument_id))
     live = books.find(BranchRules, resale.branch_id)
     if live is None or not live.rule_ids:
         return order
-    books.want(*needed_to_take(order, resale), *((ResaleRule, rule_id) for rule_id in live.rule_ids))
+    books.want(
+        *needed_to_take(order, resale),
+        *((ResaleRule, rule_id) for rule_id in live.rule_ids),
+        (Tenant, order.tenant_id),
+    )
     rules = sorted((rule for rule_id in live.rule_ids if (rule := books.find(ResaleRule, rule_id))), key=in_turn)
     instrument = instrument_of(books, resale.instrument_id)
     refers = instrument.currency_id == resale.currency_id
@@ -38,8 +44,8 @@ def run_resale_rules(books: Books, moment: Moment, order: Order, resale: Resale)
     decided_by: ResaleRule | None = None
     for rule in rules:
         said = objection(rule, listed, moment.now)
-        if said is None and rule.action == ACCEPT and not branch_covers(books, resale):
-            said = "the branch does not cover it"
+        if said is None and rule.action == ACCEPT:
+            said = _hindrance(books, resale)
         verdicts.append(Verdict(rule_id=str(rule.id), name=rule.name, said=said or rule.action))
         if said is None:
             decided_by = rule
@@ -62,3 +68,10 @@ def run_resale_rules(books: Books, moment: Moment, order: Order, resale: Resale)
     if decided_by.action == ACCEPT:
         return taken_by_branch(books, moment, order, resale)
     return end_resale(books, moment, order, REJECT, f"rule {decided_by.name}")
+
+
+def _hindrance(books: Books, resale: Resale) -> str | None:
+    """Return why a branch cannot take a listing now, None if it can."""
+    if is_frozen(books, resale.tenant_id):
+        return "the tenant is frozen"
+    return None if branch_covers(books, resale) else "the branch does not cover it"

@@ -2,7 +2,7 @@
 
 A rule's orders are made for its tenant, under the rule's name. Each action is refused or carried out alone: what a
 refusal says is kept with the execution, for the operator. A rule of which everything was refused has not fired: it
-waits for the next deposit.
+waits for the next deposit. For a tenant or a party that is frozen no rule does anything.
 """
 
 from collections.abc import Sequence
@@ -10,11 +10,13 @@ from decimal import Decimal
 from uuid import UUID
 
 from otcdesk.actions.buy_for_deposit import buy_for_deposit, purchase_wants
+from otcdesk.actions.freeze import check_party_active, check_tenant
 from otcdesk.actions.order_checks import amount_of
 from otcdesk.actions.sell_payout import sell_prepared, sell_wants
 from otcdesk.domain.commands import Books, Moment
 from otcdesk.domain.deposits import Deposit
 from otcdesk.domain.orders import Order
+from otcdesk.domain.parties import Party, Tenant
 from otcdesk.domain.payouts import PAYOUT, Payment, PreparedPayout
 from otcdesk.domain.rules import (
     DONE,
@@ -47,7 +49,7 @@ def run_rules(books: Books, moment: Moment, order: Order, deposit: Deposit) -> N
     fires = [
         rule for rule in rules if not rule.is_over(moment.now) and rule.matches(deposit, order.source_asset, amount)
     ]
-    _want(books, order, fires)
+    _want(books, order, deposit.party_id, fires)
     for rule in over:
         books.put(rule.with_(state=EXPIRED, updated_at=moment.now))
     fired = [rule for rule in fires if _fired(books, moment, rule, order, deposit, amount)]
@@ -63,10 +65,12 @@ def _rule(books: Books, rule_id: UUID) -> Rule:
     return rule
 
 
-def _want(books: Books, order: Order, fires: Sequence[Rule]) -> None:
+def _want(books: Books, order: Order, party_id: UUID | None, fires: Sequence[Rule]) -> None:
     """Name what all actions are about to find, so that it is read together however many rules there are."""
     actions = [action for rule in fires for action in terms_of(rule.terms).actions]
     sells = [action for action in actions if isinstance(action, SellAction)]
+    if actions:
+        books.want((Tenant, order.tenant_id), (Party, party_id))
     books.want(*[(PreparedPayout, action.prepared_id) for action in sells])
     prepared = [found for action in sells if (found := books.find(PreparedPayout, action.prepared_id))]
     books.want(
@@ -115,6 +119,8 @@ def _carried_out(
     deposit: Deposit,
     amount: Decimal,
 ) -> Order:
+    check_tenant(books, deposit.tenant_id)
+    check_party_active(books, deposit.party_id)
     first_id = execution.number * _IDS_OF_ACTION
     facts = Payment(
         order_id=moment.new_id(first_id),

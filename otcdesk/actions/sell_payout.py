@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from otcdesk.actions.booking import account, place_hold
+from otcdesk.actions.limit_checks import check_and_count
 from otcdesk.actions.order_checks import amount_of
 from otcdesk.actions.payout_checks import (
     Priced,
@@ -96,7 +97,8 @@ def sell_payout(command: SellPayout, books: Books, moment: Moment) -> PayoutSold
 
     Refuses, in this order: PAYOUT_NOT_PREPARED, PREPARED_ASSET_DIFFERS, AMOUNT_TOO_FINE, PREPARED_AMOUNT_DIFFERS,
     PREPARED_PAYOUT_USED, PARTY_UNVERIFIED, PARTY_INACTIVE, CHANNEL_CLOSED, AMOUNT_TOO_SMALL, AMOUNT_TOO_LARGE,
-    PRICE_UNAVAILABLE, CEILING_EXCEEDED, PAYOUT_NOT_COVERED, TREASURY_INSUFFICIENT (ramp contract 3.1, 5.2, 5.3).
+    PRICE_UNAVAILABLE, CEILING_EXCEEDED, PAYOUT_NOT_COVERED, TREASURY_INSUFFICIENT (ramp contract 3.1, 5.2, 5.3),
+    LIMIT_EXCEEDED.
     """
     prepared = books.find(PreparedPayout, command.prepared_id)
     if prepared is None or prepared.tenant_id != moment.owner_id or moment.arrived_at >= prepared.expires_at:
@@ -168,6 +170,7 @@ def sell_prepared(books: Books, moment: Moment, prepared: PreparedPayout, facts:
     if treasury is None or not treasury.covers(leaves.units):
         raise Refusal(Code.TREASURY_INSUFFICIENT)
     order = _order(moment, prepared, facts, priced)
+    check_and_count(books, moment, order, party_id=prepared.party_id)
     holds = _Holds(moment.new_id(first_id), moment.new_id(first_id + 1), leaves.units)
     return _written(books, moment, order, _payment(facts, prepared, priced), channel, holds)
 

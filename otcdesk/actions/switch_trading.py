@@ -2,6 +2,8 @@
 
 from uuid import UUID
 
+from msgspec import UNSET
+
 from otcdesk.domain.brokerage import AccountLevel, Listing
 from otcdesk.domain.commands import Books, Command, Moment, Reply
 from otcdesk.domain.parties import Party
@@ -55,13 +57,13 @@ def switch_trading(command: SwitchTrading, books: Books, moment: Moment) -> List
 
 
 def set_party(command: SetParty, books: Books, moment: Moment) -> SetPartyReply:  # noqa: ARG001  (an action's shape)
-    """Change a party's standing; refuses PARTY_NOT_FOUND, LEVEL_NOT_FOUND."""
+    """Change a party's standing, which ends a freeze; refuses PARTY_NOT_FOUND, LEVEL_NOT_FOUND."""
     party = books.find(Party, command.party_id)
     if party is None:
         raise Refusal(Code.PARTY_NOT_FOUND)
     if command.level_id is not None and books.find(AccountLevel, command.level_id) is None:
         raise Refusal(Code.LEVEL_NOT_FOUND)
-    after = party.with_(status=command.status, level_id=command.level_id, tax_bps=command.tax_bps)
+    after = party.with_(status=command.status, status_before=UNSET, level_id=command.level_id, tax_bps=command.tax_bps)
     if after != party:
         books.put(after)
     return SetPartyReply(party=after)

@@ -16,12 +16,12 @@ import httptools
 import msgspec
 import structlog
 
-from otcdesk.api.http import Answer, ClientGone, Request, answer_bytes
+from otcdesk.api.http import Answer, ClientGone, Request, Stream, answer_bytes, stream_head
 from otcdesk.api.proxies import TrustedProxies
 
 log = structlog.get_logger()
 
-Serve = Callable[[Request], Awaitable[Answer]]
+Serve = Callable[[Request], Awaitable[Answer | Stream]]
 
 #: How many requests may be sent ahead of their answers before the connection is not read any more.
 _AHEAD_MAX = 16
@@ -77,6 +77,7 @@ class Connection(asyncio.Protocol):
         self._unread = b""
         self._paused = False
         self._task: asyncio.Task[None] | None = None
+        self._streams = False
         self._last: bytes | None = None
         self._writable = asyncio.Event()
         self._since = self._stalled_since = 0.0
@@ -101,6 +102,7 @@ class Connection(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
         self._break_off()
+        self._end_stream()
         self._ahead.clear()
         self._unread, self._headers = b"", {}
         self._parser = None  # it knows our methods: without this only the collector would ever free us
@@ -116,8 +118,12 @@ class Connection(asyncio.Protocol):
         self._writable.set()
 
     def eof_received(self) -> bool:
-        """The client sends nothing more, but may be waiting for an answer: keep its side open until then."""
+        """The client sends nothing more, but may be waiting for an answer: keep its side open until then.
+
+        Who listens to a stream and says that they are done has left: browsers close so.
+        """
         self._break_off()
+        self._end_stream()
         self._close_after(b"")
         return self._task is not None
 
@@ -240,6 +246,9 @@ class Connection(asyncio.Protocol):
     async def _answer(self, request: Request) -> None:
         try:
             answer = await self._serve(request)
+            if isinstance(answer, Stream):
+                await self._stream(answer, request)
+                return
             more = self._last is None or bool(self._last) or bool(self._ahead)
             keep_alive = more and self._may_go_on(request)
             said = answer_bytes(answer, request, keep_alive=keep_alive)
@@ -255,6 +264,35 @@ class Connection(asyncio.Protocol):
         if not self._writable.is_set():
             await self._writable.wait()
         self._next(keep_alive=keep_alive)
+
+    async def _stream(self, stream: Stream, request: Request) -> None:
+        """Send an answer piece by piece, each once the last was taken; it ends with the connection, or ends it."""
+        is_awaited = request.method != "HEAD" and self._last is None and not self._transport.is_closing()
+        self._take_no_more(request)
+        self._streams = True
+        try:
+            self._transport.write(stream_head(stream, request))
+            if is_awaited:
+                async for piece in stream.pieces:
+                    self._transport.write(piece)
+                    await self._writable.wait()
+        finally:
+            await stream.pieces.aclose()
+            self._next(keep_alive=False)
+
+    def _take_no_more(self, request: Request) -> None:
+        """Throw away what is asked beside a stream, and read on: a client that is not read cannot be seen to leave."""
+        self._last = self._last or b""
+        self._ahead.clear()
+        request.drop_body()
+        if self._coming is not None:
+            self._coming.drop_body()
+        self._read_on()
+
+    def _end_stream(self) -> None:
+        """Stop sending a stream, if one is being sent: nobody is there any more, or the server stops."""
+        if self._streams and self._task is not None:
+            self._task.cancel()
 
     def _may_go_on(self, request: Request) -> bool:
         """Tell whether another request may follow: not when nobody knows whether a body will come before it."""
@@ -313,7 +351,8 @@ class Connection(asyncio.Protocol):
             self._timer = self._loop.call_later(soon, self._look_at_the_clock)
 
     def shutdown(self) -> None:
-        """Stop after the answer that is under way; uvicorn calls this when it stops."""
+        """Stop after the answer that is under way, a stream at once; uvicorn calls this when it stops."""
+        self._end_stream()
         self._close_after(b"")
 
 

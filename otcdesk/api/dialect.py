@@ -12,12 +12,13 @@ from uuid import UUID
 import msgspec
 import structlog
 
-from otcdesk.api.http import Answer, ClientGone, Request, check_content_type, decode_body
+from otcdesk.api.http import Answer, ClientGone, Request, Stream, check_content_type, decode_body
 from otcdesk.api.limits import RateLimit
 from otcdesk.api.maintenance import Maintenance
 from otcdesk.api.routing import Paths
 from otcdesk.api.wire import canonical_uuid
-from otcdesk.desk import Caller, Desk
+from otcdesk.desk import OPERATORS, Caller, Desk
+from otcdesk.domain.acts import InPerson
 from otcdesk.domain.commands import Command
 from otcdesk.errors import Code, Refusal
 from otcdesk.storage.database import DATABASE_DOWN
@@ -32,6 +33,7 @@ COMMON_CODES = frozenset(
         Code.CREDENTIAL_EXPIRED,
         Code.SOURCE_ADDRESS_DENIED,
         Code.SCOPE_MISSING,
+        Code.TENANT_FROZEN,
         Code.ROUTE_UNKNOWN,
         Code.METHOD_NOT_ALLOWED,
         Code.BODY_TOO_LARGE,
@@ -60,6 +62,7 @@ OWN_REPLIES = {
     Code.CREDENTIAL_EXPIRED: Reply(403, "FORBIDDEN"),
     Code.SOURCE_ADDRESS_DENIED: Reply(403, "FORBIDDEN"),
     Code.SCOPE_MISSING: Reply(403, "INSUFFICIENT_SCOPE"),
+    Code.TENANT_FROZEN: Reply(403, "FORBIDDEN"),
     Code.ROUTE_UNKNOWN: Reply(404, "NOT_FOUND"),
     Code.METHOD_NOT_ALLOWED: Reply(405, "METHOD_NOT_ALLOWED"),
     Code.BODY_TOO_LARGE: Reply(413, "PAYLOAD_TOO_LARGE"),
@@ -118,9 +121,17 @@ class Call:
         except ValueError:
             raise Refusal(unknown) from None
 
-    async def submit(self, command: Command) -> Any:
-        """Carry out a command for this caller, under this request's idempotency key if it has one."""
-        return await self.desk.submit(self.caller, command, request_id=self.request.id, key=self.key)
+    async def submit(self, command: Command, *, why: str = "") -> Any:
+        """Carry out a command for this caller, under this request's idempotency key if it has one.
+
+        What an operator asks for is kept with their address and, if they say it, why.
+        """
+        in_person = None
+        if self.caller.kind in OPERATORS:
+            in_person = InPerson(address=self.request.client_address, why=why)
+        return await self.desk.submit(
+            self.caller, command, request_id=self.request.id, key=self.key, in_person=in_person
+        )
 
 
 Handler = Callable[[Call], Awaitable[Any]]
@@ -214,9 +225,10 @@ class Dialect:
         self._paths = Paths(by_path)
         check_total(self.name, self.replies, COMMON_CODES.union(*(route.refuses for route in self.routes)))
 
-    async def __call__(self, request: Request) -> Answer:
+    async def __call__(self, request: Request) -> Answer | Stream:
         """Answer one request, whatever happens, in the dialect's own shape; raises only ClientGone."""
         started = time.perf_counter_ns()
+        answer: Answer | Stream
         try:
             answer = await self.answer(request, self._route(request))
         except Refusal as refusal:
@@ -255,7 +267,7 @@ class Dialect:
     def find_version(self, request: Request) -> None:
         """Take a version out of the path, where a contract puts one there; nothing unless a dialect says so."""
 
-    async def answer(self, request: Request, route: Route) -> Answer:
+    async def answer(self, request: Request, route: Route) -> Answer | Stream:
         """Carry a request through the checks and its handler."""
         caller = await self.admit(request, route)
         call = Call(self.desk, self.services, request, caller)
@@ -302,9 +314,9 @@ class Dialect:
         """Read a body as bytes, within the settings' time."""
         return await request.body(seconds_max=self.desk.settings.body_seconds_max, bytes_max=bytes_max)
 
-    def render(self, value: Any, request: Request, route: Route) -> Answer:
+    def render(self, value: Any, request: Request, route: Route) -> Answer | Stream:
         """Turn a handler's value into an answer."""
-        if isinstance(value, Answer):
+        if isinstance(value, Answer | Stream):
             return msgspec.structs.replace(value, headers=value.headers + self.headers_of(request))
         return Answer(route.status, self.enveloped(value), self.headers_of(request), self.content_type)
 

@@ -5,7 +5,7 @@ import itertools
 import json
 import re
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from functools import cache
 from http import HTTPStatus
 from typing import Any, TypeVar
@@ -204,12 +204,34 @@ class ClientGone(Exception):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """A status, a body that becomes JSON (bytes are sent as they are), and headers of its own."""
+    """A status, a body that becomes JSON (bytes are sent as they are), and headers of its own.
+
+    `kept_for`: who may keep it and for how long, in the words of Cache-Control.
+    """
 
     status: int
     body: Any
     headers: tuple[tuple[bytes, bytes], ...] = ()
     content_type: bytes = b"application/json"
+    kept_for: bytes = b"no-store"
+
+
+class Stream(msgspec.Struct, frozen=True):
+    """An answer that comes in pieces, of which nobody knows how many: the connection ends with the last one.
+
+    Whoever makes it bounds it: in time, in bytes, and in how many there are at once.
+    """
+
+    status: int
+    pieces: AsyncGenerator[bytes, None]
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    content_type: bytes = b"text/event-stream"
+
+
+def stream_head(stream: Stream, request: Request) -> bytes:
+    """Return what stands before a stream's pieces."""
+    said = answer_bytes(Answer(stream.status, b"", stream.headers, stream.content_type), request, keep_alive=False)
+    return said.replace(b"content-length: 0\r\n", b"", 1)
 
 
 def answer_bytes(answer: Answer, request: Request, *, keep_alive: bool) -> bytes:
@@ -218,7 +240,7 @@ def answer_bytes(answer: Answer, request: Request, *, keep_alive: bool) -> bytes
     parts = [_status_line(answer.status)]
     if answer.status != HTTPStatus.NO_CONTENT:  # which has no content whose length could be told (RFC 9110, 8.6)
         parts.append(b"content-type: %b\r\ncontent-length: %d\r\n" % (answer.content_type, len(body)))
-    parts.append(b"x-request-id: %b\r\ncache-control: no-store\r\n" % request.id.encode("ascii"))
+    parts.append(b"x-request-id: %b\r\ncache-control: %b\r\n" % (request.id.encode("ascii"), answer.kept_for))
     for name, value in answer.headers:
         if b"\n" in value or b"\r" in value:
             raise AssertionError(f"the header {name!r} holds a line break")

@@ -46,9 +46,11 @@ def see_other(url: str) -> Answer:
 
 
 class Templates:
-    """The templates of a folder of this package."""
+    """The templates of a package, with filters and facts of its own that all of them know."""
 
-    def __init__(self, package: str) -> None:
+    def __init__(
+        self, package: str, *, filters: Mapping[str, Any] | None = None, facts: Mapping[str, Any] | None = None
+    ) -> None:
         self._found = jinja2.Environment(
             loader=jinja2.PackageLoader(package),
             autoescape=True,
@@ -57,6 +59,8 @@ class Templates:
             lstrip_blocks=True,
             auto_reload=False,
         )
+        self._found.filters.update(filters or {})
+        self._found.globals.update(facts or {})
 
     def html(self, name: str, facts: Mapping[str, Any]) -> bytes:
         """Return a page."""

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Generic, Protocol, TypeVar
 
-from otcdesk.api.http import Answer, Request
+from otcdesk.api.http import Answer, Request, Stream
 from otcdesk.errors import Code, Refusal
 
 T = TypeVar("T")
@@ -53,7 +53,7 @@ class Served(Protocol):
 
     name: str
 
-    async def __call__(self, request: Request) -> Answer:
+    async def __call__(self, request: Request) -> Answer | Stream:
         """Answer a request whose `inside` is the dialect's part of the path."""
         ...
 
@@ -82,7 +82,7 @@ class Front:
         self._pages = dict(pages)
         self._otherwise = otherwise
 
-    async def __call__(self, request: Request) -> Answer:
+    async def __call__(self, request: Request) -> Answer | Stream:
         """Pass a request on, with the part of its path that the dialect owns."""
         path = request.path
         named = self._hosts.get(_host(request)) if self._hosts else None

@@ -14,7 +14,9 @@ from uuid import UUID
 import msgspec
 
 from otcdesk.clock import derived_id
+from otcdesk.domain.acts import InPerson
 from otcdesk.domain.noun import Noun
+from otcdesk.domain.proposals import Proposal
 
 N = TypeVar("N", bound=Noun)
 
@@ -26,6 +28,12 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     def may_repeat(self) -> bool:
         """Tell whether the same command again, under its key, is answered as the first was."""
         return True
+
+    @property
+    def subject_id(self) -> UUID | None:
+        """Return what an operator's command is about: the first of its fields that names something by its id."""
+        named = (getattr(self, name) for name in self.__struct_fields__ if name.endswith("_id"))
+        return next((value for value in named if isinstance(value, UUID)), None)
 
     @property
     def compared(self) -> "Command":
@@ -46,7 +54,8 @@ class Moment(msgspec.Struct, frozen=True, kw_only=True):
     """The time and identity of one command's decision.
 
     `now` is the batch's time and stamps rows; `arrived_at` is when the request came and judges deadlines. Both are
-    the lane's business time. `command_id` is fresh and all ids that the command makes derive from it.
+    the lane's business time. `command_id` is fresh and all ids that the command makes derive from it. `in_person` is
+    from where an operator asks and why. `proposed` is the proposal that a second person now carries out.
     """
 
     now: datetime
@@ -54,6 +63,8 @@ class Moment(msgspec.Struct, frozen=True, kw_only=True):
     command_id: UUID
     caller: str
     owner_id: UUID
+    in_person: InPerson | None = None
+    proposed: Proposal | None = None
 
     def new_id(self, number: int) -> UUID:
         """Return the command's `number`th own id."""
@@ -114,6 +125,9 @@ class Verb(msgspec.Struct, frozen=True, kw_only=True):
     `current` answers a key that was used before, where the policy says so: from the command, the first answer, and the
     books as they are now. It refuses like an action and writes nothing.
 
+    `duty` is what a person must carry who asks for the command; None: it is not for people. `admits` refuses whoever
+    may start nothing now, before the action decides; who repeats a key is still told what was answered.
+
     `permits` refuses whoever may not ask for the command, before a key that was used is answered with anything: its
     answer was another's, who perhaps might. None: all of an owner's callers may know what was answered to one of them.
     """
@@ -124,6 +138,8 @@ class Verb(msgspec.Struct, frozen=True, kw_only=True):
     policy: Policy = Policy()
     current: Callable[[Any, Any, Books, Moment], Reply] | None = None
     permits: Callable[[Any, Books, Moment], None] | None = None
+    duty: str | None = None
+    admits: Callable[[Any, Books, Moment], None] | None = None
 
 
 Catalogue = Mapping[type[Command], Verb]

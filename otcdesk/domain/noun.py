@@ -24,10 +24,10 @@ class Noun(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def as_written(row: Noun) -> Noun:
-    """Return a row that was read as its batch wrote it.
+    """Return a row as its batch writes it, or wrote it, if it was read.
 
-    A field that a kind got later is UNSET by default and always has a value in new rows. In rows from before the
-    database says null, where their batch said nothing.
+    A field that a kind got later is UNSET by default, and then its batch says nothing of it. The database says null of
+    such a field, so null is nothing said, also in a row that was read and is changed.
     """
     late = _late_fields(type(row))
     unsaid = {name: msgspec.UNSET for name in late if getattr(row, name) is None}

@@ -4,6 +4,8 @@ from datetime import datetime
 from functools import lru_cache
 from uuid import UUID, uuid5
 
+from msgspec import UNSET, UnsetType
+
 from otcdesk.domain.noun import Noun
 
 #: The desk itself as an owner of accounts, the same in every lane.
@@ -24,12 +26,20 @@ def named_party_id(tenant_id: UUID, external_id: str) -> UUID:
     return declared_id("named party", str(tenant_id), external_id)
 
 
+# What a party may do: everything, nothing yet, nothing any more. A tenant is active or suspended.
+ACTIVE = "active"
+UNVERIFIED = "unverified"
+INACTIVE = "inactive"
+SUSPENDED = "suspended"
+
+
 class Tenant(Noun, frozen=True, kw_only=True, gc=False):
-    """A business that calls the desk."""
+    """A business that calls the desk. One that is suspended starts nothing new; `limited`: it has or had limits."""
 
     id: UUID
     name: str
-    status: str = "active"
+    status: str = ACTIVE
+    limited: bool | UnsetType | None = UNSET
 
     @property
     def key(self) -> UUID:
@@ -37,17 +47,12 @@ class Tenant(Noun, frozen=True, kw_only=True, gc=False):
         return self.id
 
 
-# What a party may do: everything, nothing yet, nothing any more.
-ACTIVE = "active"
-UNVERIFIED = "unverified"
-INACTIVE = "inactive"
-
-
 class Party(Noun, frozen=True, kw_only=True, gc=False):
     """Whom a tenant acts for.
 
     `tax_bps`: what is withheld of a gain, in ten-thousandths; None: nothing ever is. `accepted_agreement_ids` are in
-    the order in which they were accepted.
+    the order in which they were accepted; `limited`: the party has limits of its own, or had some. A party that is
+    frozen is inactive, and `status_before` is what it will be again.
     """
 
     id: UUID
@@ -60,6 +65,8 @@ class Party(Noun, frozen=True, kw_only=True, gc=False):
     account_type: str = "user"
     accepted_agreement_ids: tuple[UUID, ...] = ()
     created_at: datetime
+    limited: bool | UnsetType | None = UNSET
+    status_before: str | UnsetType | None = UNSET
 
     @property
     def key(self) -> UUID:

@@ -7,9 +7,11 @@ missing, switched off or stale is no price.
 
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import NamedTuple
 from uuid import UUID
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from otcdesk.domain.noun import Noun
 
@@ -53,15 +55,45 @@ class Price(Noun, frozen=True, kw_only=True, gc=False):
         return MarketRate(value=self.feed_rate, source=self.feed_source, at=self.feed_at)
 
 
+class Change(NamedTuple):
+    """What is in force from a time on, in ten-thousandths."""
+
+    bps: int
+    effective_from: datetime
+
+
 class Spread(Noun, frozen=True, kw_only=True, gc=False):
-    """What the desk keeps of the market rate for one tenant and direction, in ten-thousandths."""
+    """What the desk keeps of the market rate for one tenant and direction, in ten-thousandths.
+
+    `bps` was declared, or was in force before the newest change that an operator has decided: from `next_from` on,
+    which may be ahead or long ago, `next_bps` is.
+    """
 
     tenant_id: UUID
     source_asset: str
     destination_asset: str
     bps: int = 0
+    next_bps: int | UnsetType | None = UNSET
+    next_from: datetime | UnsetType | None = UNSET
 
     @property
     def key(self) -> tuple[UUID, str, str]:
         """Return the tenant and the directed pair."""
         return self.tenant_id, self.source_asset, self.destination_asset
+
+    @property
+    def change(self) -> Change | None:
+        """Return the newest change, ahead or long ago; None if no operator has decided any."""
+        if isinstance(self.next_bps, int) and isinstance(self.next_from, datetime):
+            return Change(self.next_bps, self.next_from)
+        return None
+
+    def bps_at(self, at: datetime) -> int:
+        """Return what is in force at a time."""
+        change = self.change
+        return self.bps if change is None or at < change.effective_from else change.bps
+
+    def ahead(self, at: datetime) -> Change | None:
+        """Return the change that is still to come at a time."""
+        change = self.change
+        return change if change is not None and at < change.effective_from else None

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import msgspec
 
+from otcdesk.domain.acts import Act
 from otcdesk.domain.assets import ListedAsset
 from otcdesk.domain.bank_files import BankAccount, FiledPayout, PayoutFile, StatementLine
 from otcdesk.domain.brokerage import (
@@ -29,10 +30,12 @@ from otcdesk.domain.checkouts import AwaitedPayment, Checkout
 from otcdesk.domain.conversions import ConversionTerms
 from otcdesk.domain.deposits import BankDetails, Deposit, DepositAddress
 from otcdesk.domain.events import Event
+from otcdesk.domain.guards import Guard, GuardTerms
 from otcdesk.domain.jobs import Job
 from otcdesk.domain.keys import KeyRecord
 from otcdesk.domain.lanes import Fault, LaneClock
 from otcdesk.domain.ledger import Account, Entry, Hold, LedgerTransaction, Posting
+from otcdesk.domain.limits import Limit
 from otcdesk.domain.noun import Noun
 from otcdesk.domain.orders import Order, Trade
 from otcdesk.domain.parties import Party, PartyName, Tenant
@@ -46,6 +49,7 @@ from otcdesk.domain.payouts import (
     Surcharge,
 )
 from otcdesk.domain.pricing import Price, Spread
+from otcdesk.domain.proposals import OpenProposal, Proposal
 from otcdesk.domain.resale_rules import BranchRules, ResaleDecision, ResaleRule
 from otcdesk.domain.resales import Branch, Currency, Holder, Instrument, Purchase, Resale, ResaleTerms
 from otcdesk.domain.rules import LiveRules, Rule, RuleExecution
@@ -131,6 +135,12 @@ _LISTED: tuple[tuple[str, type[Noun], tuple[str, ...], bool], ...] = (
     ("resale_rules", ResaleRule, ("id",), True),
     ("branch_rules", BranchRules, ("branch_id",), True),
     ("resale_decisions", ResaleDecision, ("order_id",), False),
+    ("acts", Act, ("id",), False),
+    ("guards", Guard, ("asset",), True),
+    ("guard_terms", GuardTerms, ("id",), True),
+    ("proposals", Proposal, ("id",), True),
+    ("open_proposals", OpenProposal, ("subject_id",), True),
+    ("limits", Limit, ("subject_id", "asset"), True),
 )
 
 #: Kinds that never change and are read again: by who decides the next step of the same order.

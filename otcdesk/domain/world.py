@@ -15,7 +15,9 @@ from otcdesk.domain.assets import ListedAsset
 from otcdesk.domain.bank_files import BankAccount
 from otcdesk.domain.brokerage import RevenueShare
 from otcdesk.domain.conversions import CASH_SCALE, CUSTODY_SCALE, ConversionTerms
+from otcdesk.domain.guards import Guard, GuardTerms
 from otcdesk.domain.ledger import ACTIVE, CASH, CUSTODY, TREASURY, desk_account_id
+from otcdesk.domain.limits import Limit
 from otcdesk.domain.parties import DESK_ID, Tenant, declared_id
 from otcdesk.domain.payouts import Surcharge
 from otcdesk.domain.pricing import Spread
@@ -34,6 +36,8 @@ from otcdesk.domain.world_brokerage import (
     declared_party,
     party_id,
 )
+from otcdesk.domain.world_guards import FileGuards, declared_guard_terms, declared_guards
+from otcdesk.domain.world_limits import FileLimit, declared_limits
 from otcdesk.domain.world_payouts import (
     DeclaredCurrent,
     DeclaredPayouts,
@@ -63,6 +67,7 @@ from otcdesk.domain.world_resales import (
     declared_resales,
     declared_terms,
 )
+from otcdesk.domain.world_staff import FileStaff
 from otcdesk.domain.world_tables import Table, invalid, units_in
 from otcdesk.money import PRICE_DECIMALS, inverse, parse_rate
 
@@ -160,6 +165,7 @@ class FileTenant(Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
     holders: tuple[FileHolder, ...] = ()
     roles: tuple[FileRole, ...] = ()
     supervisors: tuple[FileSupervisor, ...] = ()
+    limits: tuple[FileLimit, ...] = ()
     surcharge_percent: str = "0"
     buy_spread_bps: int | None = None
     sell_spread_bps: int | None = None
@@ -221,11 +227,13 @@ class WorldFile(Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
     treasury: tuple[FileTreasury, ...] = ()
     prices: tuple[FilePrice, ...] = ()
     conversions: FileConversions | None = None
+    guards: FileGuards | None = None
     brokerage: FileBrokerage | None = None
     payouts: FilePayouts | None = None
     resales: FileResales | None = None
     banks: tuple[FileBank, ...] = ()
     operators: tuple[FileOperator, ...] = ()
+    staff: tuple[FileStaff, ...] = ()
     webhooks: tuple[FileOwnWebhook, ...] = ()
 
 
@@ -269,6 +277,9 @@ class Declaration(msgspec.Struct, frozen=True, kw_only=True):
     banks: list[BankAccount] = []
     resale_terms: ResaleTerms | None = None
     resales: list[DeclaredResales] = []
+    guards: list[Guard] = []
+    guard_terms: GuardTerms | None = None
+    limits: list[Limit] = []
 
 
 def parse_world(text: str) -> WorldFile:
@@ -328,6 +339,9 @@ def declaration_of(world: WorldFile) -> Declaration:
         banks=declared_banks(world.banks, scales),
         resale_terms=declared_terms(world.resales or FileResales()) if world.resales or resales else None,
         resales=resales,
+        guards=[] if world.guards is None else declared_guards(world.guards, scales),
+        guard_terms=None if world.guards is None else declared_guard_terms(world.guards),
+        limits=[limit for tenant in world.tenants for limit in _limits(tenant, scales)],
     )
 
 
@@ -342,6 +356,13 @@ def _people(tenant: FileTenant) -> list[DeclaredPerson]:
     if len(people) != len({person.id for person in people}):
         raise invalid(f"tenant {tenant.ref!r} names two people alike")
     return people
+
+
+def _limits(tenant: FileTenant, scales: dict[str, int]) -> list[Limit]:
+    limits = declared_limits(tenant_id(tenant.ref), tenant.limits, scales)
+    for party in tenant.parties:
+        limits += declared_limits(party_id(tenant.ref, party.ref), party.limits, scales)
+    return limits
 
 
 def _revenue_share(tenant: FileTenant) -> RevenueShare:

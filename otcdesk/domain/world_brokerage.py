@@ -20,6 +20,7 @@ from otcdesk.domain.brokerage import (
     holding_id,
 )
 from otcdesk.domain.parties import declared_id
+from otcdesk.domain.world_limits import FileLimit
 from otcdesk.domain.world_tables import Table, invalid, units_in
 from otcdesk.money import (
     NEAREST,
@@ -130,6 +131,7 @@ class FileParty(Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
     account_type: Literal["user", "business_user"] = "user"
     agreements: tuple[str, ...] = ()
     holdings: tuple[FileHolding, ...] = ()
+    limits: tuple[FileLimit, ...] = ()
 
 
 class FileClient(Table, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from otcdesk.domain.emails import is_email
 from otcdesk.domain.permissions import ALL, PERMISSIONS
 from otcdesk.domain.supervisors import Role, Supervisor
 from otcdesk.domain.world import FileTenant, tenant_id
@@ -11,8 +12,6 @@ from otcdesk.domain.world_tables import invalid
 
 #: What a column of whole numbers keeps.
 _PRIORITY_MAX = 2**31 - 1
-#: The longest address that mail is sent to (RFC 5321, 4.5.3.1).
-EMAIL_LENGTH_MAX = 254
 
 
 class DeclaredSupervisors(NamedTuple):
@@ -53,8 +52,7 @@ def check_role(priority: int, permissions: tuple[str, ...]) -> None:
 
 def check_email(email: str) -> None:
     """Refuse DECLARATION_INVALID for what no mail can be sent to."""
-    name, at, domain = email.rpartition("@")
-    if not (name and at and domain) or len(email) > EMAIL_LENGTH_MAX or not email.isprintable() or " " in email:
+    if not is_email(email):
         raise invalid(f"{email!r} is not an e-mail address")
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import structlog
 
+from otcdesk.domain.acts import Act, InPerson
 from otcdesk.domain.commands import Moment, Reply
 from otcdesk.domain.keys import DONE, KeyRecord
 from otcdesk.domain.lanes import ONLY, LaneClock
@@ -19,6 +20,8 @@ from otcdesk.engine.queue import Ticket
 from otcdesk.errors import Code, Refusal
 
 log = structlog.get_logger()
+
+_encode = msgspec.json.Encoder().encode
 
 Answer = Reply | Refusal
 
@@ -72,10 +75,39 @@ def _decide_one(ticket: Ticket, books: WorkingSet, machine_now: datetime, *, rea
         command_id=ticket.command_id,
         caller=ticket.caller,
         owner_id=ticket.owner_id,
+        in_person=ticket.in_person,
     )
     if ticket.key is None:
-        return ticket.verb.action(ticket.command, books, moment)
+        return _acted(ticket, books, moment)
     return _decide_keyed(ticket, books, moment, read_keys=read_keys)
+
+
+def _acted(ticket: Ticket, books: WorkingSet, moment: Moment) -> Reply:
+    """Let the action decide; what was carried out for an operator is written down as theirs."""
+    verb, asked = ticket.verb, moment.in_person
+    if asked is not None and asked.duties is not None and verb.duty not in asked.duties:
+        raise Refusal(Code.DUTY_MISSING, duty=verb.duty)
+    if verb.admits is not None:
+        verb.admits(ticket.command, books, moment)
+    reply = verb.action(ticket.command, books, moment)
+    if asked is not None:
+        books.add(act_of(ticket, moment, asked))
+    return reply
+
+
+def act_of(ticket: Ticket, moment: Moment, asked: InPerson) -> Act:
+    """Return what is kept of a command that an operator asked for."""
+    return Act(
+        id=ticket.command_id,
+        verb=ticket.verb.name,
+        content=_encode(ticket.command).decode(),
+        subject_id=ticket.command.subject_id,
+        caller=ticket.caller,
+        address=asked.address,
+        why=asked.why,
+        request_id=ticket.request_id,
+        happened_at=moment.now,
+    )
 
 
 def _decide_keyed(ticket: Ticket, books: WorkingSet, moment: Moment, *, read_keys: bool) -> Reply:
@@ -87,7 +119,7 @@ def _decide_keyed(ticket: Ticket, books: WorkingSet, moment: Moment, *, read_key
         if used is not None:
             return replay(ticket, used, books, moment)
     try:
-        reply = ticket.verb.action(ticket.command, books, moment)
+        reply = _acted(ticket, books, moment)
     except Refusal as refusal:
         books.want(key)  # a refusal may only stand once it is known that the key was never used
         books.discard()

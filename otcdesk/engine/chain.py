@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from otcdesk.domain.noun import Noun
+from otcdesk.domain.noun import Noun, as_written
 from otcdesk.domain.registry import KIND_OF, pack_key
 from otcdesk.engine.store import Batch, Encoded
 
@@ -38,8 +38,11 @@ class Write(msgspec.Struct, frozen=True):
 
 
 def encode_row(row: Noun) -> bytes:
-    """Write a row as the JSON that is both hashed and stored."""
-    return _encode(row)
+    """Write a row as the JSON that is both hashed and stored.
+
+    A later field that says nothing is not written, whether it was never said or was read as the null that is stored.
+    """
+    return _encode(as_written(row))
 
 
 def digest(row_json: bytes) -> bytes:

@@ -12,6 +12,7 @@ from uuid import UUID
 import structlog
 
 from otcdesk.clock import Clock
+from otcdesk.domain.acts import InPerson
 from otcdesk.domain.commands import Catalogue, Command, InFlight, Reply
 from otcdesk.engine.idempotency import fingerprint
 from otcdesk.engine.lane import LaneLimits, LaneWriter, Watch, nobody_watches
@@ -59,15 +60,23 @@ class Engine:
         request_id: str,
         key: str | None = None,
         arrived_at: datetime | None = None,
+        in_person: InPerson | None = None,
     ) -> Any:
         """Carry a command out in its lane; returns its reply.
 
         `caller` is the credential as the audit chain names it, `owner_id` the tenant (or the desk) it acts for,
-        `arrived_at` when it came if that was not now and here. Raises the refusal of the action, or KEY_IN_FLIGHT,
-        KEY_REUSED, OVERLOADED, STOPPING, UNAVAILABLE, CRASHED.
+        `arrived_at` when it came if that was not now and here, `in_person` from where an operator asks. Raises the
+        refusal of the action, or KEY_IN_FLIGHT, KEY_REUSED, OVERLOADED, STOPPING, UNAVAILABLE, CRASHED.
         """
         return await self.put(
-            lane, command, caller=caller, owner_id=owner_id, request_id=request_id, key=key, arrived_at=arrived_at
+            lane,
+            command,
+            caller=caller,
+            owner_id=owner_id,
+            request_id=request_id,
+            key=key,
+            arrived_at=arrived_at,
+            in_person=in_person,
         )
 
     def put(
@@ -80,6 +89,7 @@ class Engine:
         request_id: str,
         key: str | None = None,
         arrived_at: datetime | None = None,
+        in_person: InPerson | None = None,
     ) -> "asyncio.Future[Reply]":
         """Let a command wait its turn; returns what will be its reply. As `submit`, for whoever waits for many."""
         if self.stopping:
@@ -96,6 +106,7 @@ class Engine:
             command_id=self.clock.new_id(),
             request_id=request_id,
             future=asyncio.get_running_loop().create_future(),
+            in_person=in_person,
         )
         if ticket.key is not None:
             self._reserve(lane, ticket)

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from otcdesk.domain.acts import InPerson
 from otcdesk.domain.commands import Command, Reply, Verb
 from otcdesk.errors import Code, Refusal
 
@@ -25,6 +26,7 @@ class Ticket:
         "command_id",
         "fingerprint",
         "future",
+        "in_person",
         "key",
         "number",
         "owner_id",
@@ -45,6 +47,7 @@ class Ticket:
         command_id: UUID,
         request_id: str,
         future: "asyncio.Future[Reply]",
+        in_person: InPerson | None = None,
     ) -> None:
         self.command = command
         self.verb = verb
@@ -56,6 +59,7 @@ class Ticket:
         self.command_id = command_id
         self.request_id = request_id
         self.future = future
+        self.in_person = in_person
         self.number = 0
 
 

@@ -18,6 +18,7 @@ from uuid import UUID
 
 import structlog
 
+from otcdesk.domain.acts import InPerson
 from otcdesk.domain.commands import Command, Reply
 from otcdesk.errors import Code, Refusal
 from otcdesk.handover import wire
@@ -160,6 +161,7 @@ class Link(asyncio.Protocol):
         request_id: str,
         key: str | None,
         arrived_at: datetime,
+        in_person: InPerson | None = None,
     ) -> "asyncio.Future[Reply]":
         """Hand a command over; returns what will be its reply, or its refusal, or NotTaken, or LeaderLost.
 
@@ -185,6 +187,7 @@ class Link(asyncio.Protocol):
                     key,
                     arrived_at,
                     now_ns + self.timeout_ns,
+                    in_person,
                 )
             )
         except wire.UNSAYABLE:

@@ -143,6 +143,7 @@ class Conversation(asyncio.Protocol):
                 request_id=handed.request_id,
                 key=handed.key,
                 arrived_at=handed.arrived_at,
+                in_person=handed.in_person,
             )
         except Refusal as refusal:
             self._answer(number, refusal, handed.request_id)

@@ -21,6 +21,7 @@ from uuid import UUID
 import structlog
 
 from otcdesk.clock import Clock
+from otcdesk.domain.acts import InPerson
 from otcdesk.domain.commands import Catalogue, Command
 from otcdesk.engine.engine import Engine
 from otcdesk.errors import Code, Refusal
@@ -76,6 +77,7 @@ class Handover:
         owner_id: UUID,
         request_id: str,
         key: str | None = None,
+        in_person: InPerson | None = None,
         stands_by: bool = False,
     ) -> Any:
         """Carry a command out, here or where it is led; see `Engine.submit`.
@@ -95,6 +97,7 @@ class Handover:
                     request_id=request_id,
                     key=key,
                     arrived_at=arrived_at,
+                    in_person=in_person,
                 )
             except NotTaken:
                 pass
@@ -112,6 +115,7 @@ class Handover:
             request_id=request_id,
             key=key,
             arrived_at=arrived_at,
+            in_person=in_person,
         )
 
     # -- who leads -------------------------------------------------------------------------------------------------

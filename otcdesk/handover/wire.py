@@ -19,6 +19,7 @@ from uuid import UUID
 import msgspec
 
 from otcdesk import __version__
+from otcdesk.domain.acts import InPerson
 from otcdesk.domain.commands import Catalogue, Command, Reply, Verb
 from otcdesk.errors import Code, Refusal
 
@@ -48,7 +49,7 @@ class Handed(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A command handed over: everything that `Engine.submit` is told, and until when it may be taken.
 
     `until_ns` is of the monotonic clock that all processes of the host share: who was stopped for long must not carry
-    out what its caller has given up.
+    out what its caller has given up. `in_person` is from where an operator asks, and why.
     """
 
     number: int
@@ -61,6 +62,7 @@ class Handed(msgspec.Struct, frozen=True, array_like=True, gc=False):
     key: str | None
     arrived_at: datetime
     until_ns: int
+    in_person: InPerson | None = None
 
 
 class Outcome(IntEnum):

@@ -66,15 +66,20 @@ async def verify(
     lane: int | None = None,
     heads: Sequence[ExportedHead] = (),
     progress: Callable[[Progress], None] | None = None,
+    pages: Pages | None = None,
+    invariants: bool = True,
 ) -> Report:
-    """Verify one lane or all, on a read-only connection of its own.
+    """Verify one lane or all, on a read-only connection of its own; without `invariants` the chain and the rows alone.
 
-    `heads` are some that `export_heads` gave earlier: the chains must still contain them. Raises ValueError if one is
-    another lane's than `lane`.
+    `heads` are some that `export_heads` gave earlier: the chains must still contain them. `progress` is told of every
+    page that was read, of `pages`, and ends the run if it raises. Raises ValueError if a head is another lane's than
+    `lane`.
     """
     connection = await reading_connection(dsn)
     try:
-        return await verify_over(connection, audit_key, lane=lane, heads=heads, progress=progress)
+        return await verify_over(
+            connection, audit_key, lane=lane, heads=heads, progress=progress, pages=pages, invariants=invariants
+        )
     finally:
         await connection.close()
 
@@ -135,6 +140,7 @@ async def verify_over(
     heads: Sequence[ExportedHead] = (),
     progress: Callable[[Progress], None] | None = None,
     pages: Pages | None = None,
+    invariants: bool = True,
 ) -> Report:
     """Verify over a connection of `reading_connection`; see `verify`."""
     others = {head.lane for head in heads} - {lane}
@@ -160,7 +166,8 @@ async def verify_over(
             findings.add(number, "lanes", str(number), "has no batches, not even the first")
         batches += replay.batches
         rows += replay.rows
-    await _check_invariants(connection, lane, findings, told)
+    if invariants:
+        await _check_invariants(connection, lane, findings, told)
     return Report(findings=findings.kept(), left_out=findings.left_out, heads=reached_heads, batches=batches, rows=rows)
 
 
@@ -198,8 +205,9 @@ async def _check_invariants(
     connection: Any, lane: int | None, findings: Findings, told: Callable[[Progress], None]
 ) -> None:
     """Run every invariant."""
-    for number, (name, statement) in enumerate(queries("invariants").items(), start=1):
+    every = queries("invariants")
+    for number, (name, statement) in enumerate(every.items(), start=1):
         first = queries("verify")["first_broken"].format(statement=statement)
         for record in await connection.fetch(first, lane, FINDINGS_MAX):
             findings.add(record["lane"], record["what"], record["key"], f"{record['detail']} ({name})")
-        told(Progress(lane, "invariants", number))
+        told(Progress(lane, "invariants", number, len(every), findings.found))

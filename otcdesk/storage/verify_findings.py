@@ -49,6 +49,11 @@ class Findings:
             return
         self._kept[finding] = None
 
+    @property
+    def found(self) -> int:
+        """Return how many there are, those that were left out among them."""
+        return len(self._kept) + self.left_out
+
     def kept(self) -> list[Finding]:
         """Return what was kept, in the order in which it was found."""
         return list(self._kept)

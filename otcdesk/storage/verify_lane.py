@@ -28,7 +28,6 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from otcdesk.domain.noun import as_written
 from otcdesk.domain.registry import KINDS, Kind, pack_key
 from otcdesk.engine import chain
 from otcdesk.engine.store import Batch
@@ -55,11 +54,16 @@ class Pages(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Progress(msgspec.Struct, frozen=True):
-    """How far a run is: what it reads of which lane, and how many of them so far."""
+    """How far a run is: what it reads of which lane, how many of them so far, and of how many, where that is known.
+
+    `found` is how many findings there are by then. Who is told may raise, which ends the run.
+    """
 
     lane: int | None
     stage: str
     done: int
+    of: int | None = None
+    found: int = 0
 
 
 class ExportedHead(msgspec.Struct, frozen=True, kw_only=True):
@@ -166,7 +170,7 @@ class LaneReplay:
                 await self._check_not_older(KINDS[number], keys)
             after = page[-1]["seq"]
             self.batches += len(page)
-            self.progress(Progress(self.lane, "batches", self.batches))
+            self.progress(Progress(self.lane, "batches", self.batches, max(self._last, until), self.findings.found))
         if self._walked[0] < until:
             self._found("batches", str(until), "was the newest during this run, and now is gone")
 
@@ -260,7 +264,7 @@ class LaneReplay:
                     self._add(kind.number, seq, -self._term(seq, pack_key(key), digest))
             await self._check_listed(kind, looked_up)
             done += len(records)
-            self.progress(Progress(self.lane, kind.name, done))
+            self.progress(Progress(self.lane, kind.name, done, found=self.findings.found))
             if len(records) < self.pages.rows:
                 break
             after = tuple(records[-1])[:width]
@@ -274,7 +278,7 @@ class LaneReplay:
         except (msgspec.DecodeError, ValueError) as error:
             self._found(kind.name, shown(key), f"cannot be read: {error}")
             return None
-        return chain.digest(chain.encode_row(as_written(row)))
+        return chain.digest(chain.encode_row(row))
 
     async def _check_listed(self, kind: Kind, rows: dict[int, dict[bytes, tuple[bytes, str]]]) -> None:
         """Check that each row is listed by the batch that it names, with its digest."""

@@ -88,6 +88,7 @@ class ChainPayouts(Waves[Sending]):
             if not error.lasting:
                 raise
             receipt = await self.answer(decided(self.desk.chain, transfer, error))
+        self.watch("done" if receipt.done else "refused")
         command = RecordChainPayout(
             order_id=one.order_id,
             reference=one.reference,

@@ -8,6 +8,15 @@ import structlog
 
 log = structlog.get_logger()
 
+#: Told the name of a worker whose step has ended, and how.
+Watch = Callable[[str, str], None]
+
+DONE, FAILED = "done", "failed"
+
+
+def _nobody_watches(worker: str, outcome: str) -> None:
+    pass
+
 
 class Loop:
     """Runs `step` every `period_ms`, or at once when nudged, until it is stopped."""
@@ -16,6 +25,7 @@ class Loop:
         self.name = name
         self.step = step
         self.period_ms = period_ms
+        self.watch: Watch = _nobody_watches
         self._nudge = asyncio.Event()
         self._stopping = False
         self._failing = False
@@ -46,8 +56,10 @@ class Loop:
             if not self._failing:
                 log.warning("worker_failing", worker=self.name, error=repr(error))
             self._failing = True
+            self.watch(self.name, FAILED)
             return False
         if self._failing:
             log.info("worker_recovered", worker=self.name)
         self._failing = False
+        self.watch(self.name, DONE)
         return more

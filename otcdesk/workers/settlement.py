@@ -9,7 +9,7 @@ asked for until they have gone: after each refusal under the next reference, and
 """
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -25,9 +25,10 @@ from otcdesk.domain.conversions import CHAIN, CONVERSIONS, FIAT, PAYING, RETURN_
 from otcdesk.domain.ledger import Account
 from otcdesk.domain.orders import Order
 from otcdesk.money import Amount
-from otcdesk.rails.protocols import RailPending, RailUnavailable, RailUnknown, Receipt, Transfer
+from otcdesk.rails.protocols import ChainRail, FiatRail, RailPending, RailUnavailable, RailUnknown, Receipt, Transfer
 from otcdesk.storage.database import Reads
 from otcdesk.workers.deciding import decided
+from otcdesk.workers.waves import UNAVAILABLE, UNKNOWN
 
 log = structlog.get_logger()
 
@@ -36,6 +37,14 @@ WORKER = "worker:settlement"
 #: A return that was refused rests for `rail_retry_ms`, and for as much longer after each refusal, up to so many times
 #: as long.
 _RESTS_MAX = 60
+
+
+#: Told which rail was called, and how that ended.
+Watch = Callable[[str, str], None]
+
+
+def _nobody_watches(rail: str, outcome: str) -> None:
+    pass
 
 
 class Waiting(msgspec.Struct, frozen=True):
@@ -48,8 +57,9 @@ class Waiting(msgspec.Struct, frozen=True):
 class Settlement:
     """The settlement worker of this process; also lets a request wait for one order's outcome."""
 
-    def __init__(self, desk: Desk, holder: str, reads: Reads) -> None:
+    def __init__(self, desk: Desk, holder: str, reads: Reads, watch: Watch = _nobody_watches) -> None:
         self.desk = desk
+        self.watch = watch
         self.holder = holder
         self.reads = reads
         self._working: dict[tuple[int, UUID], asyncio.Task[None]] = {}
@@ -131,14 +141,21 @@ class Settlement:
     async def _transfer(self, lane: int, order: Order, reference: str) -> Receipt:
         """Ask the rail; raises RailUnknown when money may have moved, by this call or by another."""
         transfer = await self._transfer_of(lane, order, reference)
-        rail = self.desk.chain if order.waits_for == CHAIN else self.desk.fiat
+        rail: ChainRail | FiatRail
+        name, rail = (CHAIN, self.desk.chain) if order.waits_for == CHAIN else (FIAT, self.desk.fiat)
         try:
-            return await self._in_time(rail.transfer(transfer))
+            receipt = await self._in_time(rail.transfer(transfer))
         except RailUnavailable as error:
+            self.watch(name, UNAVAILABLE)
             attempts = await self._keep(lane, reference, 2 * self.desk.settings.rail_timeout_ms)
             if not _ends_at(order, attempts, error):
                 raise RailUnknown(str(error)) from None
-            return await self._in_time(decided(rail, transfer, error))
+            receipt = await self._in_time(decided(rail, transfer, error))
+        except RailUnknown:
+            self.watch(name, UNKNOWN)
+            raise
+        self.watch(name, "done" if receipt.done else "refused")
+        return receipt
 
     async def _in_time(self, call: Coroutine[Any, Any, Receipt]) -> Receipt:
         try:

@@ -75,7 +75,12 @@ def test_a_world_of_ones_own(new_world: NewWorld) -> None:
 def test_a_world_of_another_template(server: DeskServer) -> None:
     answer = server.http.post("/sandbox/worlds", json={"template": "demo"})
     assert answer.status_code == 201
-    server.secrets |= {*answer.json()["data"]["apiKeys"].values(), answer.json()["data"]["operators"][0]["token"]}
+    told = answer.json()["data"]
+    server.secrets |= {*told["apiKeys"].values(), told["operators"][0]["token"]}
+    server.secrets |= {one[secret] for one in told["staff"].values() for secret in ("password", "totpSecret")}
+    assert {name: one["email"] for name, one in told["staff"].items()} == {
+        name: f"{name}@desk.example" for name in ("tess", "ada", "ben", "cora", "root")
+    }
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ import pytest
 
 from tests.cli.commands import WORLD, Desk
 from tests.support import served
-from tests.support.databases import copied, create_template, drop, run_apart, with_database
+from tests.support.databases import create_template, drop, run_apart, with_database
+from tests.support.washing import Copies
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -21,21 +22,20 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(scope="session")
-def loaded_template(server_dsn: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
-    """Give the name of a database and a home, both to be copied."""
+def loaded_copies(server_dsn: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Copies, Path]]:
+    """Give copies of a database, and a home to be copied."""
     name, home = f"otcdesk_loaded_{uuid4().hex[:12]}", tmp_path_factory.mktemp("loaded") / "home"
     run_apart(create_template(server_dsn, name))
     assert Desk(home, with_database(server_dsn, name)).run("world", "load", WORLD).code == 0
-    yield name, home
+    with Copies(server_dsn, name) as copies:
+        yield copies, home
     run_apart(drop(server_dsn, name))
 
 
 @pytest.fixture
-def loaded(server_dsn: str, loaded_template: tuple[str, Path], tmp_path: Path) -> Iterator[Desk]:
+def loaded(loaded_copies: tuple[Copies, Path], tmp_path: Path) -> Iterator[Desk]:
     """Give a desk with the contract's world, on a home and a database of the test's own."""
-    template, home = loaded_template
-    name = f"{template}_{uuid4().hex[:12]}"
-    run_apart(copied(server_dsn, template, name))
+    copies, home = loaded_copies
     shutil.copytree(home, tmp_path / "home")
-    yield Desk(tmp_path / "home", with_database(server_dsn, name))
-    run_apart(drop(server_dsn, name))
+    with copies.one() as dsn:
+        yield Desk(tmp_path / "home", dsn)

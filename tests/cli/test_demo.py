@@ -40,6 +40,13 @@ def test_the_story_works_when_pasted_and_outlives_the_demo(demo: Demo, tmp_path:
     assert str(demo.home / "demo.json") in said.out
     until_gone(demo)
 
+    found = re.search(r"^  code +(.* operators code \S+ .*)$", said.out, re.MULTILINE)
+    assert found is not None, said.out
+    given = paste([found[1]], tmp_path)
+    assert re.fullmatch(r"[0-9]{6}\n", given.out), given
+    person = told["console"]["users"][0]
+    assert f"Sign in at {demo.url}/console as {person['email']}\n  password  {person['password']}\n" in said.out
+
     blocks = story_in(said.out)
     assert len(blocks) == 12
     with demo.run() as second:
@@ -72,17 +79,29 @@ def test_what_the_demo_leaves(demo: Demo) -> None:
         assert {path.stat().st_mode & 0o777 for path in (demo.home / "secrets").iterdir()} == {0o600}
         assert (demo.home / "secrets").stat().st_mode & 0o777 == 0o700
         told = demo.told
-        assert told.keys() == {"base_url", "operator", "exchanges", "offers", "ramp", "deals"}
+        assert told.keys() == {"base_url", "console", "operator", "exchanges", "offers", "ramp", "deals"}
         assert told["operator"].keys() == {"base_url", "token"}
         assert told["exchanges"].keys() == {"base_url", "api_key", "account_id", "wallet_id"}
         assert told["offers"].keys() == {"base_url", "client_id", "client_secret", "user_id"}
         assert told["ramp"].keys() == {"base_url", "api_key", "user_id", "channel_id", "customer_id"}
         assert told["base_url"] == demo.url
+        assert told["console"]["base_url"] == f"{demo.url}/console"
+        assert {one["email"].partition("@")[0]: one["roles"] for one in told["console"]["users"]} == {
+            "tess": ["trader"],
+            "ada": ["trader", "approver"],
+            "ben": ["approver", "finance"],
+            "cora": ["compliance"],
+            "root": ["admin"],
+        }
         file.unlink()
     with demo.run():
         made_new = demo.told
         assert made_new["exchanges"]["api_key"] != told["exchanges"]["api_key"]
         assert made_new["offers"]["client_secret"] != told["offers"]["client_secret"]
+        for before, after in zip(told["console"]["users"], made_new["console"]["users"], strict=True):
+            assert before["email"] == after["email"]
+            assert before["password"] != after["password"]
+            assert before["totp_secret"] != after["totp_secret"]
         balances = f"{told['ramp']['base_url']}/balances"
         assert get(balances, {"x-api-key": made_new["ramp"]["api_key"]})[0] == 200
         assert get(balances, {"x-api-key": told["ramp"]["api_key"]})[0] == 401

@@ -13,6 +13,7 @@ from msgspec import inspect
 
 from otcdesk.actions.catalogue import CATALOGUE
 from otcdesk.actions.quote_conversion import QuoteBuy
+from otcdesk.domain.acts import InPerson
 from otcdesk.errors import Code, Refusal
 from otcdesk.handover import wire
 from tests.support.clocks import new_seed
@@ -82,6 +83,17 @@ def test_every_command_and_reply_comes_out_as_it_was(kind: Any) -> None:
             verb = next(verb.name for verb in CATALOGUE.values() if verb.reply is kind)
             answered = _one_answer(CODEC.answer_bytes(7, value))
             assert (answered.number, CODEC.answer(verb, answered)) == (7, value)
+
+
+@pytest.mark.parametrize(
+    "duties", [None, frozenset(), frozenset({"read", "orders.approve"})], ids=["program", "none", "two"]
+)
+def test_from_where_an_operator_asks_and_what_they_carry_goes_with_their_command(duties: frozenset[str] | None) -> None:
+    asked = InPerson(address="192.0.2.1", why="as agreed \u20ac", duties=duties)
+    handed = msgspec.structs.replace(_handed("approve_conversion", b"{}"), in_person=asked)
+    (message,) = _taken(b"".join(wire.frames_of_commands([wire.encoded(handed)])))
+    assert isinstance(message, wire.Commands)
+    assert message.handed == [handed]
 
 
 def _handed(verb: str, command: bytes, number: int = 7) -> wire.Handed:

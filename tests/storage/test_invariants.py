@@ -16,8 +16,10 @@ from tests.support.breaches import DONE_KEY, Breach
 from tests.support.checkout_breaches import CHECKOUT_BREACHES
 from tests.support.deposit_breaches import DEPOSIT_BREACHES
 from tests.support.desk import FA1, TREASURY_EUR, Lane
+from tests.support.limit_breaches import LIMIT_BREACHES
 from tests.support.payout_breaches import PAYOUT_BREACHES
 from tests.support.populated import populated
+from tests.support.proposal_breaches import PROPOSAL_BREACHES
 from tests.support.resale_breaches import RESALE_BREACHES
 
 INVARIANTS = queries("invariants")
@@ -166,6 +168,13 @@ BREACHES = [
                 where o.scope = k.scope and o.outcome = 'done' and o.answer <> k.answer and o.lane = k.lane limit 1
             ) where owner_id || '/' || scope || '/' || idempotency_key = $1""",
         )
+    ),
+    Breach(
+        "booking_key_has_one_effect",
+        "delete from proposals where $1 <> ''",
+        """select owner_id || '/booking/' || idempotency_key from idempotency_keys
+        where lane = $1 and scope = 'booking' and answer like '{"transaction":null,%' limit 1""",
+        "idempotency_keys",
     ),
     *(
         Breach("posting_has_its_two_entries", by, _PAYOUT, "postings", "{chosen}/1")
@@ -362,6 +371,8 @@ BREACHES = [
     *DEPOSIT_BREACHES,
     *CHECKOUT_BREACHES,
     *RESALE_BREACHES,
+    *PROPOSAL_BREACHES,
+    *LIMIT_BREACHES,
 ]
 
 
@@ -370,6 +381,7 @@ async def owner_of(dsn: str) -> AsyncIterator[asyncpg.Connection]:
     """Give a connection on which nothing is enforced."""
     connection = await asyncpg.connect(dsn)
     await connection.execute("alter table accounts drop constraint available_never_below_floor")
+    await connection.execute("alter table proposals drop constraint two_people")
     await connection.execute("set session_replication_role = replica")
     try:
         yield connection

@@ -5,6 +5,7 @@ import asyncpg
 from otcdesk.actions.catalogue import CATALOGUE
 from otcdesk.actions.quote_conversion import OrderReply, QuoteBuy
 from otcdesk.actions.steer_sandbox import SetFault
+from otcdesk.actions.switch_trading import SetParty
 from otcdesk.domain.commands import Books, Command, Moment, Reply, Verb
 from otcdesk.domain.conversions import CANCEL, event_of, moved
 from otcdesk.domain.events import Event
@@ -12,6 +13,7 @@ from otcdesk.domain.lanes import Fault
 from otcdesk.domain.noun import as_written
 from otcdesk.domain.orders import Order
 from otcdesk.storage.verify import verify
+from tests.support.brokerage import OFFERS_WORLD, V
 from tests.support.desk import AUDIT_KEY, FA1, WA1, A, make_engine, new_lane, submit
 
 
@@ -92,3 +94,11 @@ async def test_what_was_said_is_left_as_it_is(fresh_dsn: str) -> None:
     said = event_of(moved(order, CANCEL, order.updated_at), CANCEL, "test")
     assert as_written(order) is order
     assert as_written(said) is said
+
+
+async def test_a_row_that_was_read_and_changed_still_says_nothing_of_its_later_fields(fresh_dsn: str) -> None:
+    lane = await new_lane(fresh_dsn, OFFERS_WORLD)
+    for status in ("inactive", "active"):
+        async with make_engine(fresh_dsn, clock=lane.clock) as engine:  # one that has only what it reads
+            await submit(engine, lane.number, SetParty(party_id=V, status=status, level_id=None, tax_bps=None))
+        assert (await verify(fresh_dsn, AUDIT_KEY)).findings == []

@@ -19,6 +19,7 @@ from tests.support.populated import Story, brokered, paid_out
 from tests.support.populated_bank_files import banked
 from tests.support.populated_checkouts import checked_out
 from tests.support.populated_deposits import deposited
+from tests.support.populated_guards import guarded
 from tests.support.populated_resales import resold
 
 APPENDED = [kind.name for kind in KINDS if not kind.changes]
@@ -106,6 +107,7 @@ def full_lane(dsn: str) -> Lane:
             await checked_out(story, clock)
             await banked(story)
             await resold(story, clock)
+            await guarded(story, clock)
         return lane
 
     return run_apart(fill())

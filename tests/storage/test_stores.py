@@ -27,6 +27,7 @@ from otcdesk.domain.brokerage import (
 from otcdesk.domain.checkouts import Checkout
 from otcdesk.domain.conversions import ConversionTerms
 from otcdesk.domain.deposits import Deposit
+from otcdesk.domain.guards import GuardTerms
 from otcdesk.domain.jobs import Job
 from otcdesk.domain.keys import KeyRecord
 from otcdesk.domain.lanes import Fault, LaneClock
@@ -36,6 +37,7 @@ from otcdesk.domain.orders import Order, Trade
 from otcdesk.domain.parties import Party, Tenant
 from otcdesk.domain.payouts import Channel, PartyProfile, PaymentMethod, PayoutTerms
 from otcdesk.domain.pricing import Price, Spread
+from otcdesk.domain.proposals import Proposal
 from otcdesk.domain.registry import KIND_OF, KINDS, Kind
 from otcdesk.domain.resale_rules import ResaleDecision, ResaleRule
 from otcdesk.domain.resales import Currency, Instrument, Purchase, Resale, ResaleTerms
@@ -235,6 +237,7 @@ _CHECKED: dict[tuple[type[Noun], str], tuple[Any, Any]] = {
     (ResaleRule, "test"): ("unconditional", "absolute"),
     (ResaleRule, "action"): ("accept", "reject"),
     (StatementLine, "state"): ("unmatched", "set aside"),
+    (GuardTerms, "id"): (1, 1),
 }
 
 #: Fields whose values a table checks against one another, where what is said of each alone does not fit.
@@ -244,10 +247,18 @@ _FITTING: dict[type[Noun], Callable[[int], dict[str, Any]]] = {
     Job: lambda which: {"state": "failed", "waits_for": None, "error": "e"} if which else _UNDER_WAY,
     Purchase: lambda which: {"market": "secondary", "listing_id": TWO} if which else _PRIMARY,
     ResaleDecision: lambda which: {"rule_id": None, "action": None} if which else {"rule_id": ONE, "action": "reject"},
+    Proposal: lambda which: _SECONDED if which else _OPEN,
     StatementLine: lambda which: {"order_id": None, "file_id": None, "reason": None if which else "r"},
 }
 _NO_CHAIN: dict[str, Any] = {"network": None, "address": None}
 _UNDER_WAY: dict[str, Any] = {"state": "in_progress", "waits_for": "chain_job", "error": None}
+_OPEN: dict[str, Any] = {"state": "open", "decided_by": None, "decided_at": None, "decided_why": None}
+_SECONDED: dict[str, Any] = {
+    "state": "carried_out",
+    "proposed_by": "one",
+    "decided_by": "another",
+    "decided_at": datetime(2021, 3, 1, 9, 0, 0, 123_456, tzinfo=UTC),
+}
 _PRIMARY: dict[str, Any] = {"market": "primary", "listing_id": None}
 
 

@@ -80,12 +80,13 @@ class OldHome:
 
 
 def make(cluster: Cluster) -> None:
-    """Run an older initdb, which has no builtin locale provider; else as `Cluster.make`."""
+    """Run an older initdb, which has no builtin locale provider; else as `Cluster.make`, in less room for each log."""
     real = cluster._run
 
     def run(command: list[str | Path], **how: object) -> subprocess.CompletedProcess[str]:
-        kept = [part for part in command if "builtin" not in str(part)]
-        return real(kept, **how)  # type: ignore[arg-type]
+        if Path(command[0]).name == "initdb":
+            command = [*(part for part in command if "builtin" not in str(part)), "--wal-segsize=1"]
+        return real(command, **how)  # type: ignore[arg-type]
 
     cluster._run = run  # type: ignore[method-assign, assignment]
     cluster.make()
@@ -104,11 +105,17 @@ def remove(home: OldHome) -> None:
         shutil.rmtree(cluster.places.data.parent if cluster.places.run_as else home.home)
 
 
+@pytest.fixture(scope="module")
+def saved(filled: OldHome, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a copy of the old data that no test touches."""
+    copy = tmp_path_factory.mktemp("saved") / "data"
+    subprocess.run(["cp", "-a", filled.data, copy], check=True)
+    return copy
+
+
 @pytest.fixture
-def old(filled: OldHome, tmp_path: Path) -> Iterator[OldHome]:
+def old(filled: OldHome, saved: Path) -> Iterator[OldHome]:
     """Give the old data back as they were before the test."""
-    saved = tmp_path / "saved"
-    subprocess.run(["cp", "-a", filled.data, saved], check=True)
     yield filled
     with EmbeddedServer(filled.home).alone() as cluster:
         Cluster(filled.home, cluster.beside(data=upgrading(filled)).places).shut_down()

@@ -3,7 +3,7 @@
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -44,6 +44,7 @@ from tests.support.clocks import new_seed
 from tests.support.desk import AUDIT_KEY, A, Lane, make_engine
 from tests.support.payouts import B1, RAMP_WORLD, given, preparing, selling
 from tests.support.populated import Story, populated
+from tests.support.populated_guards import guards_moved
 from tests.support.tampering import KEYS_OF, SMALL, Tampering, printed_key
 
 MEDIUM = Pages(batches=100, batch_bytes=20_000, rows=100, lookups=20, sums=10)
@@ -128,28 +129,48 @@ async def test_every_column_is_in_the_digest(fresh_dsn: str) -> None:
 #: How many columns of each table a run changes that has not all the time: which, is drawn anew each time.
 _COLUMNS = 2
 
+#: So many tables are tampered with at once: each must be named for its own row, so that they share a run of verify.
+_TOGETHER = 8
+
+
+def handfuls(tampering: Tampering, tables: Iterable[str], size: int = _TOGETHER) -> Iterator[list[str]]:
+    """Deal tables out at random; `batches` comes alone, for a batch that was touched vouches for no row of another."""
+    dealt = list(tables)
+    tampering.rng.shuffle(dealt)
+    if "batches" in dealt:
+        dealt.remove("batches")
+        yield ["batches"]
+    for first in range(0, len(dealt), size):
+        yield dealt[first : first + size]
+
 
 async def test_a_change_of_any_column_is_seen_and_named(populated_lane: Lane, fuzz_seconds: int | None) -> None:
-    """Columns of every table, in a random row, to a random value: a few of each table's, and all for fuzz."""
+    """Columns of every table, in a random row, to a random value: a few of each table's, and each alone for fuzz."""
     async with tampering_of(populated_lane) as tampering:
-        cases = [
-            (table, column)
-            for table, columns in tampering.columns.items()
-            for column in (columns if fuzz_seconds else tampering.rng.sample(columns, min(_COLUMNS, len(columns))))
-        ]
-        assert len(cases) >= _COLUMNS * len(KEYS_OF)
         until = time.monotonic() + (fuzz_seconds or 0)
         while True:
-            tampering.rng.shuffle(cases)
-            for table, column in cases:
-                async with tampering.undone():
-                    place, key = await tampering.any_row(table)
-                    done = await tampering.change(table, column, place)
-                    report = await tampering.verify()
-                    assert names(report, table, key) or _last_batch(report, table, key), (done, key, report)
+            columns = {table: tampering.rng.sample(found, len(found)) for table, found in tampering.columns.items()}
+            rounds = max(map(len, columns.values())) if fuzz_seconds else _COLUMNS
+            assert all(len(found) >= _COLUMNS for found in columns.values())
+            for number in range(rounds):
+                left = [table for table, found in columns.items() if number < len(found)]
+                for tables in handfuls(tampering, left, 1 if fuzz_seconds else _TOGETHER):
+                    await _change_and_verify(tampering, {table: columns[table][number] for table in tables})
             assert (await tampering.verify()).sound
             if time.monotonic() >= until:
                 break
+
+
+async def _change_and_verify(tampering: Tampering, columns: dict[str, Any]) -> None:
+    """Change one row of each table, in one column."""
+    async with tampering.undone():
+        keys, done = {}, []
+        for table, column in columns.items():
+            place, keys[table] = await tampering.any_row(table)
+            done.append(await tampering.change(table, column, place))
+        report = await tampering.verify()
+        for table, key in keys.items():
+            assert names(report, table, key) or _last_batch(report, table, key), (table, key, done, report)
 
 
 def _last_batch(report: Report, table: str, key: str) -> bool:
@@ -161,33 +182,50 @@ def _last_batch(report: Report, table: str, key: str) -> bool:
 
 async def test_a_row_that_is_gone_is_seen_and_named(populated_lane: Lane) -> None:
     async with tampering_of(populated_lane) as tampering:
-        for table in (*KEYS_OF, *["batches", "entries", "orders", "postings", "idempotency_keys"] * 3):
-            async with tampering.undone():
-                place, key = await tampering.any_row(table)
-                await tampering.connection.execute(f"delete from {table} where ctid = '{place}'")
-                report = await tampering.verify()
-                assert names(report, table, key) or _last_batch(report, table, key), (table, key, report)
+        for deal in (KEYS_OF, *[("batches", "entries", "orders", "postings", "idempotency_keys")] * 3):
+            for tables in handfuls(tampering, deal):
+                await _delete_and_verify(tampering, tables)
         async with tampering.undone():
             await tampering.connection.execute("delete from batches where seq between 5 and 7")
             assert names(await tampering.verify(), "batches", "5 to 7")
         assert (await tampering.verify()).sound
 
 
+async def _delete_and_verify(tampering: Tampering, tables: list[str]) -> None:
+    """Delete one row of each table."""
+    async with tampering.undone():
+        keys = {}
+        for table in tables:
+            place, keys[table] = await tampering.any_row(table)
+            await tampering.connection.execute(f"delete from {table} where ctid = '{place}'")
+        report = await tampering.verify()
+        for table, key in keys.items():
+            assert names(report, table, key) or _last_batch(report, table, key), (table, key, report)
+
+
 async def test_a_row_that_nobody_wrote_is_seen_and_named(populated_lane: Lane, fuzz_seconds: int | None) -> None:
     """A copy of a row under another key, as of a batch there is, of one to come, and of none; for fuzz all of these."""
     async with tampering_of(populated_lane) as tampering:
         newest = await tampering.connection.fetchval("select max(seq) from batches where lane = $1", tampering.lane)
-        for table in KEYS_OF:
-            seqs = ["seq", str(newest + 1), "0", "-5"]
-            for seq in seqs if fuzz_seconds else tampering.rng.sample(seqs, 1):
-                if table == "batches" and seq == "seq":
-                    continue
-                async with tampering.undone():
-                    place, _ = await tampering.any_row(table)
-                    added = await _copy(tampering, table, place, seq)
-                    report = await tampering.verify()
-                    assert names(report, table, added), (table, seq, added, report)
+        seqs = ["seq", str(newest + 1), "0", "-5"]
+        for seq in seqs if fuzz_seconds else [None]:
+            for tables in handfuls(tampering, KEYS_OF, 1 if fuzz_seconds else _TOGETHER):
+                chosen = {table: seq or tampering.rng.choice(seqs) for table in tables}
+                await _add_and_verify(tampering, chosen)
         assert (await tampering.verify()).sound
+
+
+async def _add_and_verify(tampering: Tampering, seqs: dict[str, str]) -> None:
+    """Add one row to each table, as of the given batch; a batch cannot be a second one of its own number."""
+    async with tampering.undone():
+        added = {}
+        for table, seq in seqs.items():
+            if (table, seq) != ("batches", "seq"):
+                place, _ = await tampering.any_row(table)
+                added[table] = await _copy(tampering, table, place, seq)
+        report = await tampering.verify()
+        for table, key in added.items():
+            assert names(report, table, key), (table, seqs[table], key, report)
 
 
 async def test_a_batch_outside_of_the_chain_vouches_for_nothing(populated_lane: Lane) -> None:
@@ -231,43 +269,54 @@ async def _copy(tampering: Tampering, table: str, place: str, seq: str) -> str:
     return str(added)
 
 
+#: A lane has one row of some of these, and of others two that are alike.
+_ALIKE = {
+    "conversion_terms",
+    "lane_clocks",
+    "faults",
+    "spreads",
+    "brokerage_terms",
+    "notices",
+    "payout_terms",
+    "live_rules",
+    "bank_accounts",
+    "resale_terms",
+    "holders",
+    "currencies",
+    "instruments",
+    "branch_rules",
+    "guard_terms",
+}
+
+
 async def test_rows_that_swapped_their_contents_are_seen_and_named(populated_lane: Lane) -> None:
     async with tampering_of(populated_lane) as tampering:
-        for table, columns in tampering.columns.items():
+        for tables in handfuls(tampering, KEYS_OF):
             async with tampering.undone():
-                one_place, one_key = await tampering.any_row(table, 0)
-                other_place, other_key = await tampering.any_row(table, -1)
-                content = ", ".join(column["name"] for column in columns if column["name"] not in KEYS_OF[table])
-                contents = await tampering.connection.fetchval(
-                    f"select count(distinct ({content})) from {table} where ctid in ('{one_place}', '{other_place}')"
-                )
-                if contents == 1:  # a lane has one row of some kinds, and of others two that are alike
-                    assert table in {
-                        "conversion_terms",
-                        "lane_clocks",
-                        "faults",
-                        "spreads",
-                        "brokerage_terms",
-                        "notices",
-                        "payout_terms",
-                        "live_rules",
-                        "bank_accounts",
-                        "resale_terms",
-                        "holders",
-                        "currencies",
-                        "instruments",
-                        "branch_rules",
-                    }
-                    continue
-                await tampering.connection.execute(
-                    f"update {table} as t set ({content}) = (select {content} from {table} as o where o.ctid ="
-                    f" case t.ctid when '{one_place}'::tid then '{other_place}'::tid else '{one_place}'::tid end)"
-                    f" where ctid in ('{one_place}'::tid, '{other_place}'::tid)"
-                )
+                swapped = [(table, key) for table in tables for key in await _swap(tampering, table)]
                 report = await tampering.verify()
-                assert names(report, table, one_key), (table, one_key, report)
-                assert names(report, table, other_key), (table, other_key, report)
+                for table, key in swapped:
+                    assert names(report, table, key), (table, key, report)
         assert (await tampering.verify()).sound
+
+
+async def _swap(tampering: Tampering, table: str) -> tuple[str, ...]:
+    """Give the first row of a table the last one's content, and the other way round; returns their keys."""
+    one_place, one_key = await tampering.any_row(table, 0)
+    other_place, other_key = await tampering.any_row(table, -1)
+    content = ", ".join(column["name"] for column in tampering.columns[table] if column["name"] not in KEYS_OF[table])
+    contents = await tampering.connection.fetchval(
+        f"select count(distinct ({content})) from {table} where ctid in ('{one_place}', '{other_place}')"
+    )
+    if contents == 1:
+        assert table in _ALIKE
+        return ()
+    await tampering.connection.execute(
+        f"update {table} as t set ({content}) = (select {content} from {table} as o where o.ctid ="
+        f" case t.ctid when '{one_place}'::tid then '{other_place}'::tid else '{one_place}'::tid end)"
+        f" where ctid in ('{one_place}'::tid, '{other_place}'::tid)"
+    )
+    return one_key, other_key
 
 
 async def test_rows_restored_to_an_older_version_are_seen_and_named(populated_lane: Lane) -> None:
@@ -282,22 +331,28 @@ async def test_rows_restored_to_an_older_version_are_seen_and_named(populated_la
     await connection.close()
     tampering = await Tampering.at(populated_lane.dsn, lane.number, random.Random(new_seed()))
     restored = 0
-    for table in CHANGING:
-        names_of = ", ".join(column["name"] for column in tampering.columns[table])
-        same = " and ".join(f"t.{field} = o.{field}" for field in ("lane", *KEYS_OF[table]))
+    for tables in handfuls(tampering, CHANGING):
         async with tampering.undone():
-            moved = await tampering.connection.fetch(
-                f"update {table} as t set ({names_of}) = (select {names_of} from older_{table} as o where {same})"
-                f" where exists (select from older_{table} as o where {same} and o.seq < t.seq)"
-                f" returning {printed_key(table)}"
-            )
+            moved = [(table, key) for table in tables for key in await _restore(tampering, table)]
             report = await tampering.verify()
-            for (key,) in moved:
+            for table, key in moved:
                 assert names(report, table, key), (table, key, report)
             restored += len(moved)
     assert restored >= 20
     assert (await tampering.verify()).sound
     await tampering.connection.close()
+
+
+async def _restore(tampering: Tampering, table: str) -> list[str]:
+    """Put every row of a table that moved on back to what its older copy has; returns the keys of these."""
+    names_of = ", ".join(column["name"] for column in tampering.columns[table])
+    same = " and ".join(f"t.{field} = o.{field}" for field in ("lane", *KEYS_OF[table]))
+    moved = await tampering.connection.fetch(
+        f"update {table} as t set ({names_of}) = (select {names_of} from older_{table} as o where {same})"
+        f" where exists (select from older_{table} as o where {same} and o.seq < t.seq)"
+        f" returning {printed_key(table)}"
+    )
+    return [key for (key,) in moved]
 
 
 async def _move_every_changing_row(story: Story, connection: asyncpg.Connection) -> None:
@@ -332,6 +387,7 @@ async def _move_every_changing_row(story: Story, connection: asyncpg.Connection)
         changed = changed.replace(f"{name} = {value}", f"{name} = {other}")
     await story.tell(DeclareWorld(declaration=declaration_of(parse_world(changed))))
     await _move_what_payouts_are_made_from(story, connection)
+    await guards_moved(story)
 
 
 async def _move_what_payouts_are_made_from(story: Story, connection: asyncpg.Connection) -> None:
@@ -486,12 +542,15 @@ async def test_a_batch_of_another_past_is_seen(populated_lane: Lane) -> None:
 
 async def test_rows_in_lanes_that_do_not_exist_are_seen_and_named(populated_lane: Lane) -> None:
     async with tampering_of(populated_lane) as tampering:
-        for table in KEYS_OF:
+        for tables in handfuls(tampering, KEYS_OF):
             async with tampering.undone():
-                place, key = await tampering.any_row(table)
-                await tampering.connection.execute(f"update {table} set lane = 99 where ctid = '{place}'")
+                keys = {}
+                for table in tables:
+                    place, keys[table] = await tampering.any_row(table)
+                    await tampering.connection.execute(f"update {table} set lane = 99 where ctid = '{place}'")
                 report = await tampering.verify()
-                assert Finding(99, table, key, "is in a lane that does not exist") in report.findings
+                for table, key in keys.items():
+                    assert Finding(99, table, key, "is in a lane that does not exist") in report.findings
         async with tampering.undone():
             await tampering.connection.execute("delete from lanes where lane = $1", tampering.lane)
             assert not (await tampering.verify()).sound
@@ -544,7 +603,9 @@ async def test_a_batch_that_cannot_be_read_is_named(populated_lane: Lane) -> Non
                 assert [said in finding.what for finding in report.findings] == [True], (said, report)
 
 
-async def test_a_desk_at_work_is_sound(populated_lane: Lane, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_desk_at_work_is_sound(
+    populated_lane: Lane, monkeypatch: pytest.MonkeyPatch, fuzz_seconds: int | None
+) -> None:
     """Rows move on between any two pages; none of it is a finding, and the sums agree at the first look."""
 
     async def look_closer(_: LaneReplay, kind: Kind, groups: set[int]) -> None:
@@ -569,7 +630,7 @@ async def test_a_desk_at_work_is_sound(populated_lane: Lane, monkeypatch: pytest
         workers = [asyncio.create_task(work()) for _ in range(6)]
         connection = await reading_connection(populated_lane.dsn)
         batches = []
-        for pages in (MEDIUM, Pages(), MEDIUM, Pages(), MEDIUM):
+        for pages in (MEDIUM, Pages(), MEDIUM) if fuzz_seconds is None else (MEDIUM, Pages()) * 3:
             report = await verify_over(connection, AUDIT_KEY, pages=pages)
             assert report.findings == []
             batches.append(report.batches)

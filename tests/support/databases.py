@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 import asyncpg
 
@@ -24,13 +24,29 @@ def with_database(dsn: str, name: str) -> str:
     return urlunsplit(urlsplit(dsn)._replace(path=f"/{name}"))
 
 
+#: The first version that can be told how long to chew on a password.
+_ITERATIONS_VERSION = 16
+
+
 async def hurry(dsn: str) -> None:
     """Let a throw-away server not wait for its disk: it survives the kill of any process, not that of the machine.
 
-    The desk's own servers are durable; the tests that start them, and kill them, see to that.
+    Nor does it make a secret of its password, which every connection of every test proves anew. The desk's own servers
+    are durable and take their time; the tests that start them, and kill them, see to that.
     """
-    await _tell(dsn, "alter system set fsync = off")
-    await _tell(dsn, "select pg_reload_conf()")
+    connection = await asyncpg.connect(dsn)
+    try:
+        for setting in ("fsync", "full_page_writes"):
+            await connection.execute(f"alter system set {setting} = off")
+        await connection.execute("select pg_reload_conf()")
+        if connection.get_server_version().major >= _ITERATIONS_VERSION:
+            await connection.execute("set scram_iterations = 1")
+            password = await connection.fetchval(
+                "select quote_literal($1::text)", unquote(urlsplit(dsn).password or "")
+            )
+            await connection.execute(f"alter role current_user password {password}")
+    finally:
+        await connection.close()
 
 
 async def create_template(dsn: str, name: str) -> None:

@@ -12,6 +12,7 @@ import msgspec
 from otcdesk.actions.catalogue import CATALOGUE
 from otcdesk.actions.declare_world import DeclareWorld
 from otcdesk.clock import Clock
+from otcdesk.domain.acts import InPerson
 from otcdesk.domain.commands import Catalogue, Command
 from otcdesk.domain.ledger import TREASURY, desk_account_id
 from otcdesk.domain.parties import DESK_ID
@@ -112,6 +113,9 @@ async def submit(
     caller: str = "test",
     key: str | None = None,
     request_id: str = "request",
+    in_person: InPerson | None = None,
 ) -> Any:
     """Submit as the desk, or as who is named."""
-    return await engine.submit(lane, command, caller=caller, owner_id=owner_id, request_id=request_id, key=key)
+    return await engine.submit(
+        lane, command, caller=caller, owner_id=owner_id, request_id=request_id, key=key, in_person=in_person
+    )

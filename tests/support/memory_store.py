@@ -235,14 +235,14 @@ class MemoryDatabase:
             for key in sorted(_keys(table, wants[table.kind.noun]), key=pack_key):
                 stored = found.rows.get((table.kind.name, key))
                 if stored is not None:
-                    rows.append(Kept(table.rows.decode(stored.json), stored.seq))
+                    rows.append(_read_back(table, stored))
         return Loaded(found.head, rows)
 
     def all(self, lane: int, noun: type[Noun]) -> list[Kept]:
         """Return every row of a kind, and of each the batch that wrote it."""
         table = _table_of(noun)
         return [
-            Kept(table.rows.decode(stored.json), stored.seq)
+            _read_back(table, stored)
             for (name, _), stored in self._lanes[lane].rows.items()
             if name == table.kind.name
         ]
@@ -301,6 +301,13 @@ class MemoryDatabase:
 
 def _table_of(noun: type[Noun]) -> _Table:
     return _tables()[KIND_OF[noun].name]
+
+
+def _read_back(table: _Table, stored: _Stored) -> Kept:
+    """Return a row as the server gives it: null where nothing was said."""
+    row = table.rows.decode(stored.json)
+    unsaid = [name for name in table.kind.fields if getattr(row, name) is msgspec.UNSET]
+    return Kept(row.with_(**dict.fromkeys(unsaid)) if unsaid else row, stored.seq)
 
 
 def _follows(lane: _Lane, batch: Batch) -> bool:

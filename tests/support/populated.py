@@ -26,6 +26,7 @@ from otcdesk.actions.review_payout import CancelPayout, HoldPayout, ReleasePayou
 from otcdesk.actions.steer_sandbox import SetClock, SetDebitSettlement, SetFault
 from otcdesk.actions.switch_trading import SetParty, SwitchTrading
 from otcdesk.actions.unwind_conversion import RejectConversion, SettleDebit
+from otcdesk.domain.acts import InPerson
 from otcdesk.domain.commands import Command
 from otcdesk.domain.orders import BUY, SELL, Order
 from otcdesk.domain.parties import Party, named_party_id
@@ -44,6 +45,8 @@ from tests.support.payouts import refused as not_paid
 from tests.support.populated_bank_files import banked
 from tests.support.populated_checkouts import checked_out
 from tests.support.populated_deposits import deposited
+from tests.support.populated_guards import guarded
+from tests.support.populated_limits import restricted
 from tests.support.populated_resales import resold
 
 _CASH = {A: FA1, B: FB1}
@@ -57,9 +60,18 @@ class Story:
         self.engine = engine
         self.lane = lane.number
 
-    async def tell(self, command: Command, owner_id: UUID | None = None, key: str | None = None) -> Any:
+    async def tell(
+        self,
+        command: Command,
+        owner_id: UUID | None = None,
+        key: str | None = None,
+        *,
+        caller: str | None = None,
+        in_person: InPerson | None = None,
+    ) -> Any:
         if owner_id is None:
-            return await submit(self.engine, self.lane, command, caller="operator", key=key)
+            named = caller or "operator"
+            return await submit(self.engine, self.lane, command, caller=named, key=key, in_person=in_person)
         return await submit(self.engine, self.lane, command, owner_id=owner_id, caller="key", key=key)
 
     async def buy(self, owner_id: UUID = A, units: int = 25_000) -> Order:
@@ -127,6 +139,8 @@ async def populated(dsn: str) -> Lane:
         await deposited(story)
         await checked_out(story, clock)
         await resold(story, clock)
+        await restricted(story, clock)
+        await guarded(story, clock)
         await _steering(story, clock)
         await asyncio.gather(*[story.buy(owner_id) for owner_id in (A, B) * 4])
     return lane

@@ -10,11 +10,12 @@ from uuid import UUID
 
 from otcdesk.actions.catalogue import CATALOGUE
 from otcdesk.actions.declare_world import DeclareWorld
+from otcdesk.domain.acts import InPerson
 from otcdesk.domain.commands import Command, Moment, Reply
 from otcdesk.domain.noun import Noun
 from otcdesk.domain.parties import DESK_ID
 from otcdesk.domain.world import declaration_of, parse_world
-from otcdesk.engine.batch import _decide_keyed
+from otcdesk.engine.batch import _acted, _decide_keyed
 from otcdesk.engine.books import LaneCache, RowKey, Unread, WorkingSet
 from otcdesk.engine.idempotency import fingerprint
 from otcdesk.engine.lane import READINGS_MAX
@@ -49,6 +50,7 @@ class PureDesk:
         caller: str = "test",
         arrived_at: datetime | None = None,
         key: str | None = None,
+        in_person: InPerson | None = None,
     ) -> Any:
         """Carry a command out, once for a key; a refusal leaves the rows as they were."""
         moment = Moment(
@@ -57,6 +59,7 @@ class PureDesk:
             command_id=self.clock.new_id(),
             caller=caller,
             owner_id=owner_id,
+            in_person=in_person,
         )
         books = WorkingSet(LaneCache(10_000))
         books.take(Loaded(_HEAD, []), set())
@@ -86,7 +89,7 @@ class PureDesk:
             try:
                 if key is not None:
                     return _decide_keyed(ticket, books, moment, read_keys=True)
-                return verb.action(command, books, moment)
+                return _acted(ticket, books, moment)
             except Unread as more:
                 books.restart()
                 known = [Kept(self.rows[key], 1) for key in more.keys if key in self.rows]
@@ -98,13 +101,15 @@ class PureDesk:
         command: Command,
         *,
         owner_id: UUID = DESK_ID,
+        caller: str = "test",
         arrived_at: datetime | None = None,
         key: str | None = None,
+        in_person: InPerson | None = None,
     ) -> Code:
         """Carry a command out that must be refused; returns with which code."""
         before = dict(self.rows)
         try:
-            self.act(command, owner_id=owner_id, arrived_at=arrived_at, key=key)
+            self.act(command, owner_id=owner_id, caller=caller, arrived_at=arrived_at, key=key, in_person=in_person)
         except Refusal as refusal:
             assert self.rows == before
             return refusal.code

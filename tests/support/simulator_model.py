@@ -176,7 +176,8 @@ def answer_told(answer: Reply | Refusal) -> Told:
         case DueRecorded(recorded=recorded):
             return ("due", recorded)
         case Booked(transaction=transaction, account=account):
-            return ("booked", transaction.id, account.id, account.balance, account.held, account.version)
+            booked = transaction.id if transaction else None
+            return ("booked", booked, account.id, account.balance, account.held, account.version)
         case PriceReply(price=price):
             return price_told(price)
         case Counted(name=name, total=total):

@@ -234,6 +234,7 @@ BUYS_OF_DEAL: Final = (
     Code.NOT_TAKEABLE,
     Code.QUANTITY_UNAVAILABLE,
     Code.BUYER_NOT_COVERED,
+    Code.LIMIT_EXCEEDED,
     Code.KEY_REUSED,
     Code.KEY_IN_FLIGHT,
 )
@@ -250,6 +251,7 @@ _PRIMARY = write(
     Code.AMOUNT_TOO_LARGE,
     Code.SUPPLY_INSUFFICIENT,
     Code.BUYER_NOT_COVERED,
+    Code.LIMIT_EXCEEDED,
     Code.KEY_REUSED,
     Code.KEY_IN_FLIGHT,
     keyed=True,

@@ -155,6 +155,7 @@ _PRICE_REFUSES = (
     Code.PRICE_UNAVAILABLE,
     Code.AMOUNT_TOO_SMALL,
     Code.AMOUNT_TOO_LARGE,
+    Code.LIMIT_EXCEEDED,
 )
 
 ROUTES = (
@@ -213,6 +214,7 @@ ROUTES = (
             Code.NOT_CONFIRMABLE,
             Code.SIDE_MISMATCH,
             Code.SOURCE_CASH_INSUFFICIENT,
+            Code.LIMIT_EXCEEDED,
             *_QUOTE_REFUSES,
         ),
     ),

@@ -63,7 +63,7 @@ async def list_users(call: Call) -> Answer:
     tenant_id = uuid_of(query["customerId"]) if query.get("customerId") else None
     wanted = (tenant_id, _standing(query.get("status")), page.limit, page.offset)
     found = await call.desk.reads.row("brokerage", "parties", _Parties, call.caller.lane, *wanted) or _Parties([])
-    return Answer(200, paged([_user(party) for party in found.rows], page, found.total))
+    return Answer(200, paged([user_answer(party) for party in found.rows], page, found.total))
 
 
 def _standing(status: str | None) -> str | None:
@@ -78,7 +78,7 @@ async def read_user(call: Call) -> Any:
     party = await call.desk.reads.row("brokerage", "party", Party, call.caller.lane, party_id, None)
     if party is None:
         raise Refusal(Code.PARTY_NOT_FOUND)
-    return _user(party)
+    return user_answer(party)
 
 
 async def set_user(call: Call) -> Any:
@@ -90,7 +90,7 @@ async def set_user(call: Call) -> Any:
         level_id=None if body.levelId is None else uuid_of(body.levelId),
         tax_bps=body.taxBps,
     )
-    return _user((await call.submit(command)).party)
+    return user_answer((await call.submit(command)).party)
 
 
 async def list_listings(call: Call) -> Any:
@@ -139,12 +139,15 @@ class _Listed(msgspec.Struct, frozen=True):
     listing: Listing
 
 
-def _user(party: Party) -> dict[str, Any]:
+def user_answer(party: Party) -> dict[str, Any]:
+    """Render a user; one that is frozen is inactive until it is unfrozen."""
     return {
         "id": str(party.id),
         "customerId": str(party.tenant_id),
         "externalId": party.external_id,
         "status": party.status,
+        "frozen": isinstance(party.status_before, str),
+        "limited": party.limited is True,
         "levelId": None if party.level_id is None else str(party.level_id),
         "taxBps": party.tax_bps,
         "country": party.country,

@@ -29,6 +29,11 @@ REPLIES: dict[Code, Reply] = {
     Code.LEVEL_NOT_FOUND: Reply(404, "LEVEL_NOT_FOUND"),
     Code.ASSET_NOT_FOUND: Reply(404, "ASSET_NOT_FOUND"),
     Code.PRICE_NOT_FOUND: Reply(404, "PRICE_NOT_FOUND"),
+    Code.TENANT_NOT_FOUND: Reply(404, "TENANT_NOT_FOUND"),
+    Code.LIMIT_SUBJECT_NOT_FOUND: Reply(404, "LIMIT_SUBJECT_NOT_FOUND"),
+    Code.SPREAD_NOT_FOUND: Reply(404, "SPREAD_NOT_FOUND"),
+    Code.SPREAD_EXCESSIVE: Reply(400, "VALIDATION_ERROR"),
+    Code.EFFECTIVE_IN_PAST: Reply(400, "VALIDATION_ERROR"),
     Code.CHANNEL_NOT_FOUND: Reply(404, "CHANNEL_NOT_FOUND"),
     Code.RETURN_EXCEEDS_PAYOUT: Reply(400, "VALIDATION_ERROR"),
     Code.SUBSCRIPTION_NOT_FOUND: Reply(404, "WEBHOOK_NOT_FOUND"),
@@ -51,4 +56,20 @@ REPLIES: dict[Code, Reply] = {
     Code.JOB_UNDER_WAY: Reply(409, "JOB_IN_PROGRESS"),
     Code.FEE_EXCESSIVE: Reply(400, "VALIDATION_ERROR"),
     Code.RULE_NOT_FOUND: Reply(404, "RULE_NOT_FOUND"),
+    Code.RATE_DEVIATES: Reply(409, "RATE_DEVIATES"),
+    Code.PROPOSAL_OPEN: Reply(409, "PROPOSAL_OPEN"),
+    Code.PROPOSAL_NOT_FOUND: Reply(404, "PROPOSAL_NOT_FOUND"),
+    Code.PROPOSAL_OVER: Reply(409, "PROPOSAL_OVER"),
+    Code.PROPOSAL_STALE: Reply(409, "PROPOSAL_STALE"),
+    Code.SAME_PERSON: Reply(403, "SAME_PERSON"),
+    Code.DUTY_MISSING: Reply(403, "DUTY_MISSING"),
+}
+
+#: What the operator is told beside an error of the facts of the case, and under which name.
+FACTS = {
+    "proposal_id": "proposalId",
+    "market": "market",
+    "bps": "bps",
+    "bps_max": "bpsMax",
+    "duty": "duty",
 }

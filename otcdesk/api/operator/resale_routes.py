@@ -10,6 +10,7 @@ from otcdesk.actions.retry_job import JobRetried, RetryJob
 from otcdesk.api.dialect import Call, Route
 from otcdesk.api.http import Answer
 from otcdesk.api.operator import resale_shapes as shapes
+from otcdesk.api.operator.answers import WAITS, answer_to
 from otcdesk.api.wire import PageQuery, canonical_uuid, page_of, paged, uuid_of
 from otcdesk.credentials import OPERATOR_SCOPE
 from otcdesk.domain.compact_ids import parse_compact_id
@@ -157,9 +158,9 @@ async def read_resale_fees(call: Call) -> shapes.DeskFeesAnswer:
     return shapes.fees_answer(terms or ResaleTerms())
 
 
-async def set_resale_fees(call: Call) -> shapes.DeskFeesAnswer:
+async def set_resale_fees(call: Call) -> Answer:
     """Set what the desk takes of sales."""
-    return shapes.fees_answer((await call.submit(shapes.fees_command(call.body))).terms)
+    return await answer_to(call, await call.submit(shapes.fees_command(call.body)))
 
 
 def _path_id(call: Call, unknown: Code) -> UUID:
@@ -279,6 +280,8 @@ ROUTES = (
         "Set what the desk takes of sales",
         shapes.DeskFeesAnswer,
         Code.FEE_EXCESSIVE,
+        Code.PROPOSAL_OPEN,
         body=shapes.DeskFeesRequest,
+        also=WAITS,
     ),
 )

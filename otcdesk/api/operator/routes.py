@@ -3,7 +3,8 @@
 Conversions are acted on under their own path; `/orders` shows orders of every product.
 
 An approval waits a bounded time for the rail. If the rail provably did nothing the answer is 502 and the order is as
-it was; if its outcome is not known in time the answer is the order, still pending.
+it was; if its outcome is not known in time the answer is the order, still pending. What a guard does not leave to one
+person is answered 202, with the proposal that waits for a second one.
 """
 
 import re
@@ -21,21 +22,22 @@ from otcdesk.api.operator import (
     bank_routes,
     brokerage_routes,
     deposit_routes,
+    limit_routes,
     order_shapes,
     payout_routes,
+    proposal_routes,
     resale_routes,
     shapes,
     webhook_routes,
 )
+from otcdesk.api.operator.answers import WAITS, answer_to, scales_of
 from otcdesk.api.operator.callbacks import StandardCallbacks
-from otcdesk.api.operator.errors import REPLIES
+from otcdesk.api.operator.errors import FACTS, REPLIES
 from otcdesk.api.wire import PageQuery, error_body, page_of, paged, uuid_of
 from otcdesk.credentials import OPERATOR_SCOPE
 from otcdesk.desk import OrderPage
-from otcdesk.domain.assets import ListedAsset
 from otcdesk.domain.brokerage import PRODUCT as BROKERAGE
 from otcdesk.domain.brokerage import FirmQuote
-from otcdesk.domain.conversions import PENDING_APPROVAL
 from otcdesk.domain.conversions import PRODUCT as CONVERSION
 from otcdesk.domain.events import Event
 from otcdesk.domain.ledger import Account, Hold
@@ -59,7 +61,7 @@ async def list_orders(call: Call) -> Answer:
 async def list_all_orders(call: Call) -> Answer:
     """List the orders of all tenants and products, newest first, perhaps of one product or status."""
     found, page = await _page(call, order_shapes.product_of(call.request.query.get("product")))
-    scales, facts = await _scales(call), await _facts(call, found.rows)
+    scales, facts = await scales_of(call), await _facts(call, found.rows)
     orders = call.desk.orders_now(found)
     rows = [order_shapes.any_order_answer(order, facts, scales) for order in orders]
     return Answer(200, paged(rows, page, found.total))
@@ -88,13 +90,13 @@ async def read_order(call: Call) -> Any:
     order = await _order(call)
     if order.product != CONVERSION:
         raise Refusal(Code.ORDER_NOT_FOUND)
-    scales = await _scales(call)
+    scales = await scales_of(call)
     return shapes.conversion_detail(order, await _record(call, order, scales))
 
 
 async def read_any_order(call: Call) -> Any:
     """Show an order of any product with its audit trail, entries, holds and trade."""
-    order, scales = await _order(call), await _scales(call)
+    order, scales = await _order(call), await scales_of(call)
     answer = order_shapes.any_order_answer(order, await _facts(call, [order]), scales)
     return {**msgspec.to_builtins(answer), **await _record(call, order, scales)}
 
@@ -118,15 +120,10 @@ async def _record(call: Call, order: Order, scales: dict[str, int]) -> dict[str,
     )
 
 
-async def approve(call: Call) -> shapes.OperatorOrder:
-    """Approve an order and wait a while for its rail."""
+async def approve(call: Call) -> Answer:
+    """Approve an order and wait a while for its rail, or propose to."""
     command = shapes.approve_command(call.path_id("id", Code.ORDER_NOT_FOUND), call.body)
-    approved: Order = (await call.submit(command)).order
-    within_ms = call.desk.settings.approval_wait_ms
-    order = await call.services.settlement.outcome(call.caller.lane, approved, within_ms)
-    if order.state == PENDING_APPROVAL:
-        raise Refusal(Code.RAIL_UNAVAILABLE, order.reason)
-    return shapes.order_answer(order)
+    return await answer_to(call, await call.submit(command))
 
 
 async def reject(call: Call) -> shapes.OperatorOrder:
@@ -167,15 +164,15 @@ async def _book(call: Call, kind: type[Deposit | Withdraw | Adjust]) -> Any:
     account = await call.desk.reads.row("accounts", "account", Account, call.caller.lane, account_id)
     if account is None:
         raise Refusal(Code.ACCOUNT_NOT_FOUND)
-    scales = await _scales(call)
+    scales = await scales_of(call)
     booked = await call.submit(shapes.booking_command(kind, call.body, scales[account.asset]))
-    return shapes.booked_answer(booked, scales)
+    return await answer_to(call, booked, 201)
 
 
 async def list_accounts(call: Call) -> Answer:
     """List the ledger's accounts."""
     page, lane = page_of(call.request.query), call.caller.lane
-    reads, scales = call.desk.reads, await _scales(call)
+    reads, scales = call.desk.reads, await scales_of(call)
     rows = await reads.rows("accounts", "all_of_lane", Account, lane, page.limit, page.offset)
     total = await reads.value("accounts", "count_of_lane", lane)
     return Answer(200, paged([shapes.account_answer(row, scales) for row in rows], page, total))
@@ -194,14 +191,9 @@ async def set_price(call: Call) -> Any:
     return shapes.price_answer(reply.price, await call.desk.business_time(call.caller.lane))
 
 
-async def _scales(call: Call) -> dict[str, int]:
-    rows = await call.desk.reads.rows("lanes", "assets", ListedAsset, call.caller.lane)
-    return {row.code: row.scale for row in rows}
-
-
 _ORDERS = "/otc-exchanges"
 _MOVES = (Code.ORDER_NOT_FOUND, Code.INVALID_STATE, Code.TREASURY_INSUFFICIENT)
-_PRICED = (Code.PRICE_UNAVAILABLE, Code.AMOUNT_TOO_SMALL, Code.AMOUNT_TOO_LARGE)
+_PRICED = (Code.PRICE_UNAVAILABLE, Code.AMOUNT_TOO_SMALL, Code.AMOUNT_TOO_LARGE, Code.RATE_DEVIATES)
 _BOOKS = (
     Code.ACCOUNT_NOT_FOUND,
     Code.BALANCE_INSUFFICIENT,
@@ -212,7 +204,7 @@ _BOOKS = (
 )
 
 
-def _move(action: str, handler: Any, body: Any, summary: str, *more: Code) -> Route:
+def _move(action: str, handler: Any, body: Any, summary: str, *more: Code, **how: Any) -> Route:
     return Route(
         method="POST",
         path=f"{_ORDERS}/{{id}}/{action}",
@@ -223,6 +215,7 @@ def _move(action: str, handler: Any, body: Any, summary: str, *more: Code) -> Ro
         body_optional=body is not shapes.SettleDebitRequest,
         answer=shapes.OperatorOrder,
         refuses=(*_MOVES, *more),
+        **how,
     )
 
 
@@ -238,6 +231,7 @@ def _booking(path: str, handler: Any, summary: str) -> Route:
         answer=dict[str, Any],
         refuses=_BOOKS,
         keyed=True,
+        also=WAITS,
     )
 
 
@@ -285,7 +279,9 @@ ROUTES = (
         "Approve an order at a rate",
         *_PRICED,
         Code.SOURCE_CUSTODY_INSUFFICIENT,
+        Code.PROPOSAL_OPEN,
         Code.RAIL_UNAVAILABLE,
+        also=WAITS,
     ),
     _move("reject", reject, shapes.RejectRequest, "Reject an order, refunding a buy"),
     _move("requote", requote, shapes.RequoteRequest, "Give an unexecuted order a new rate", *_PRICED),
@@ -323,7 +319,9 @@ ROUTES = (
     *brokerage_routes.ROUTES,
     *deposit_routes.ROUTES,
     *bank_routes.ROUTES,
+    *limit_routes.ROUTES,
     *payout_routes.ROUTES,
+    *proposal_routes.ROUTES,
     *resale_routes.ROUTES,
     *webhook_routes.ROUTES,
 )
@@ -361,4 +359,5 @@ class OperatorDialect(Dialect):
         details: dict[str, object] = {"requestId": request.id}
         if "state" in refusal.facts:
             details["state"] = STATUSES.get(refusal.facts["state"], refusal.facts["state"])
+        details |= {said: refusal.facts[fact] for fact, said in FACTS.items() if fact in refusal.facts}
         return error_body(reply.word, refusal.detail, details)

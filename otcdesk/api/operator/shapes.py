@@ -302,13 +302,16 @@ def account_answer(account: Account, scales: dict[str, int]) -> dict[str, Any]:
 
 
 def booked_answer(booked: Booked, scales: dict[str, int]) -> dict[str, Any]:
-    """Render a booking: the ledger transaction and the account after it."""
+    """Render a booking: the ledger transaction, if it was made already, and the account after it."""
+    account = {"account": account_answer(booked.account, scales)}
+    if booked.transaction is None:
+        return account
     return {
         "transactionId": str(booked.transaction.id),
         "reason": booked.transaction.reason,
         "reference": booked.transaction.reference,
         "bookedAt": iso_milliseconds(booked.transaction.booked_at),
-        "account": account_answer(booked.account, scales),
+        **account,
     }
 
 

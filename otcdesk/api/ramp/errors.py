@@ -35,6 +35,7 @@ REPLIES: Final[dict[Code, Reply]] = {
     Code.CREDENTIAL_EXPIRED: Reply(_DENIED, UNAUTHORIZED),
     Code.SOURCE_ADDRESS_DENIED: Reply(_DENIED, UNAUTHORIZED),
     Code.SCOPE_MISSING: Reply(_DENIED, FORBIDDEN),
+    Code.TENANT_FROZEN: Reply(_DENIED, FORBIDDEN),
     Code.ROUTE_UNKNOWN: Reply(404, NOT_FOUND),
     Code.METHOD_NOT_ALLOWED: Reply(405, INVALID),
     Code.BODY_TOO_LARGE: Reply(_BAD_REQUEST, INVALID),
@@ -67,6 +68,7 @@ REPLIES: Final[dict[Code, Reply]] = {
     Code.AMOUNT_TOO_SMALL: Reply(_BAD_REQUEST, INVALID),
     Code.AMOUNT_TOO_LARGE: Reply(_BAD_REQUEST, INVALID),
     Code.CEILING_EXCEEDED: Reply(_BAD_REQUEST, INVALID),
+    Code.LIMIT_EXCEEDED: Reply(_BAD_REQUEST, INVALID),
     Code.PAYOUT_NOT_COVERED: Reply(_BAD_REQUEST, INSUFFICIENT),
     Code.PARTY_UNVERIFIED: Reply(_DENIED, FORBIDDEN),
     Code.PARTY_INACTIVE: Reply(_DENIED, FORBIDDEN),
@@ -99,6 +101,7 @@ _FIELDS: Final[Mapping[Code, str]] = {
     Code.AMOUNT_TOO_SMALL: "FiatAmount",
     Code.AMOUNT_TOO_LARGE: "FiatAmount",
     Code.CEILING_EXCEEDED: "CryptoAuthorizedAmount",
+    Code.LIMIT_EXCEEDED: "FiatAmount",
 }
 
 #: Which feature is disabled, and why (`Extensions.Features`); the features' names are ours.
@@ -106,6 +109,7 @@ _FEATURES: Final[Mapping[Code, tuple[str, str]]] = {
     Code.CHANNEL_CLOSED: ("Channel", "GloballyDisabled"),
     Code.DEPOSIT_PLACES_CLOSED: ("Deposit", "GloballyDisabled"),
     Code.MAINTENANCE: ("Api", "Maintenance"),
+    Code.TENANT_FROZEN: ("Business", "Suspended"),
     Code.PARTY_UNVERIFIED: ("Customer", "Kyc"),
     Code.PARTY_INACTIVE: ("Customer", "Suspended"),
 }

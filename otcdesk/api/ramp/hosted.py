@@ -35,6 +35,10 @@ _OBSTACLES: Final = {
     Code.CHANNEL_CLOSED: "This way to be paid is not available right now. Please choose another one.",
     Code.PARTY_UNVERIFIED: "{business} has to confirm who you are first. Please get in touch with them.",
     Code.PARTY_INACTIVE: "{business} has closed your account for payments. Please get in touch with them.",
+    Code.TENANT_FROZEN: "{business} cannot take or make payments at the moment. Nothing was paid. Please get in touch "
+    "with them.",
+    Code.LIMIT_EXCEEDED: "{business} cannot make a payment of this size now. Nothing was paid. Please get in touch "
+    "with them.",
     Code.AMOUNT_TOO_SMALL: "The amount is too small for this way to be paid. Please choose another one.",
     Code.AMOUNT_TOO_LARGE: "The amount is too large for this way to be paid. Please choose another one.",
     Code.PRICE_UNAVAILABLE: "There is no price at this moment. Please try again in a minute.",

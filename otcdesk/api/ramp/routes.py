@@ -22,6 +22,7 @@ _PREPARE = (
     *_PERMITTED,
     *_PRICED,
     Code.PAYOUT_NOT_COVERED,
+    Code.LIMIT_EXCEEDED,
 )
 _SELL = (
     Code.KEY_REUSED,
@@ -36,6 +37,7 @@ _SELL = (
     Code.CEILING_EXCEEDED,
     Code.PAYOUT_NOT_COVERED,
     Code.TREASURY_INSUFFICIENT,
+    Code.LIMIT_EXCEEDED,
 )
 
 

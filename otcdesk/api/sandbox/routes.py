@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from otcdesk.actions.publish_price import SwitchFeed
+from otcdesk.api import payout_ends, steering
 from otcdesk.api.dialect import Call, Dialect, Reply, Route
 from otcdesk.api.http import Request
+from otcdesk.api.payout_ends import PayoutRequest
 from otcdesk.api.sandbox import deposit_routes, shapes
 from otcdesk.api.sandbox.errors import REPLIES
 from otcdesk.api.wire import error_body
@@ -13,10 +14,8 @@ from otcdesk.desk import Caller
 from otcdesk.domain.lanes import SANDBOX, LaneClock
 from otcdesk.domain.parties import DESK_ID
 from otcdesk.domain.payouts import return_id
-from otcdesk.domain.pricing import Price
 from otcdesk.domain.world import parse_world
 from otcdesk.errors import Code, Refusal
-from otcdesk.rails.payout_work import PayoutWork
 from otcdesk.world_loading import shipped_world
 
 _NOBODY = Caller(lane=0, owner_id=DESK_ID, name="anyone", kind="none", scopes=frozenset())
@@ -60,14 +59,14 @@ async def read_clock(call: Call) -> Any:
 
 async def set_clock(call: Call) -> Any:
     """Steer the world's clock."""
-    command = shapes.clock_command(await _clock(call), call.desk.clock.now(), call.body)
+    command = steering.clock_command(await _clock(call), call.desk.clock.now(), call.body)
     await call.submit(command)
     return await read_clock(call)
 
 
 async def publish_price(call: Call) -> Any:
     """Say what the simulated feed sees."""
-    reply = await call.submit(shapes.price_command(call.body))
+    reply = await call.submit(steering.price_command(call.body))
     return {"sourceAsset": reply.price.source_asset, "destinationAsset": reply.price.destination_asset}
 
 
@@ -78,19 +77,11 @@ async def set_fault(call: Call) -> Any:
 
 
 async def _rail_fault(call: Call) -> None:
-    await call.submit(shapes.fault_command(call.body))
+    await call.submit(steering.fault_command(call.body))
 
 
 async def _price_fault(call: Call) -> None:
-    up = shapes.price_is_up(call.body)
-    for price in await call.desk.reads.rows("lanes", "prices", Price, call.caller.lane):
-        await call.submit(
-            SwitchFeed(
-                source_asset=price.source_asset,
-                destination_asset=price.destination_asset,
-                up=up,
-            )
-        )
+    await steering.switch_feeds(call, up=steering.price_is_up(call.body))
 
 
 _FAULTS = {"price": _price_fault}
@@ -98,7 +89,7 @@ _FAULTS = {"price": _price_fault}
 
 async def set_debit_settlement(call: Call) -> Any:
     """Say whether debits settle by themselves."""
-    await call.submit(shapes.debit_settlement_command(call.body))
+    await call.submit(steering.debit_settlement_command(call.body))
     return {"mode": call.body.mode, "delayMs": call.body.delayMs}
 
 
@@ -110,35 +101,11 @@ async def run_workers(call: Call) -> Any:
 
 async def end_payout(call: Call) -> Any:
     """Tell the simulated payout provider how a payout ends, and book it at once."""
-    payouts, lane = call.services.payouts, call.caller.lane
-    found = await payouts.payout(lane, call.path_id("id", Code.ORDER_NOT_FOUND))
-    payout = shapes.checked_payout(found)
-    await _ENDS[call.body.outcome](call, payout)
-    order = await call.desk.order(lane, payout.order_id)
+    order_id, lane = call.path_id("id", Code.ORDER_NOT_FOUND), call.caller.lane
+    await payout_ends.end_payout(call, order_id, call.body)
+    order = await call.desk.order(lane, order_id)
     assert order is not None, "orders stay"
-    returned = await call.desk.order(lane, return_id(payout.order_id))
-    return shapes.payout_answer(order, returned)
-
-
-async def _decide(call: Call, payout: PayoutWork) -> None:
-    outcome = shapes.outcome_of(call.body)
-    word = await call.services.simulated_payouts.end(
-        payout.instruction, outcome, call.body.reason or "", also_unheard=payout.state in shapes.ASKED_FOR
-    )
-    if word is None or word.outcome != outcome:
-        raise Refusal(Code.INVALID_STATE, shapes.DECIDED_OTHERWISE if word else shapes.NEVER_ASKED)
-    await call.services.payouts.record(payout, word.outcome, word.detail)
-
-
-async def _send_back(call: Call, payout: PayoutWork) -> None:
-    units = shapes.returned_units(call.body, payout)
-    sent_back = call.services.simulated_payouts.send_back
-    if not await sent_back(payout.lane, payout.reference, units, call.body.reason or ""):
-        raise Refusal(Code.INVALID_STATE, shapes.CANNOT_RETURN)
-    await call.services.payouts.book_returns(payout.lane)
-
-
-_ENDS = {"settled": _decide, "failed": _decide, "returned": _send_back}
+    return shapes.payout_answer(order, await call.desk.order(lane, return_id(order_id)))
 
 
 async def _clock(call: Call) -> LaneClock:
@@ -177,22 +144,22 @@ ROUTES = (
     ),
     _steering("DELETE", "/worlds/{id}", delete_world, "Close a world", None, Code.WORLD_NOT_FOUND),
     _steering("GET", "/clock", read_clock, "Show the world's clock"),
-    _steering("POST", "/clock", set_clock, "Steer the world's clock", shapes.ClockRequest),
-    _steering("POST", "/prices", publish_price, "Say what the feed sees", shapes.PriceRequest, Code.PRICE_NOT_FOUND),
-    _steering("POST", "/faults", set_fault, "Make a rail fail or work again", shapes.FaultRequest),
+    _steering("POST", "/clock", set_clock, "Steer the world's clock", steering.ClockRequest),
+    _steering("POST", "/prices", publish_price, "Say what the feed sees", steering.PriceRequest, Code.PRICE_NOT_FOUND),
+    _steering("POST", "/faults", set_fault, "Make a rail fail or work again", steering.FaultRequest),
     _steering(
         "POST",
         "/debit-settlement",
         set_debit_settlement,
         "Say how debits settle",
-        shapes.DebitSettlementRequest,
+        steering.DebitSettlementRequest,
     ),
     _steering(
         "POST",
         "/payouts/{id}",
         end_payout,
         "Tell the simulated provider how a payout ends",
-        shapes.PayoutRequest,
+        PayoutRequest,
         Code.ORDER_NOT_FOUND,
         Code.INVALID_STATE,
         Code.RETURN_EXCEEDS_PAYOUT,

@@ -174,22 +174,28 @@ left join (
 where coalesce(c.confirms, 0) < k.keys
 
 -- name: booking_key_has_one_effect
--- The ledger transaction in the answer of a booking's key exists, and is in no other key's answer.
+-- The ledger transaction in the answer of a booking's key, or the proposal to make it, exists, and is in no other
+-- key's answer.
 select k.lane, 'idempotency_keys' as what, k.owner_id || '/booking/' || k.idempotency_key as key,
-    'is one of ' || k.keys || ' done keys of ledger transaction ' || k.transaction_id
-    || case when t.id is null then ', which does not exist' else '' end as detail
+    'is one of ' || k.keys || ' done keys of ' || k.effect_id
+    || case when t.id is null and p.id is null then ', which is no ledger transaction and no proposal' else '' end
+    as detail
 from (
-    select a.lane, a.owner_id, a.idempotency_key, a.transaction_id,
-        count(*) over (partition by a.lane, a.transaction_id) as keys
+    select a.lane, a.owner_id, a.idempotency_key, a.effect_id,
+        count(*) over (partition by a.lane, a.effect_id) as keys
     from (
         select lane, owner_id, idempotency_key,
-            split_part(split_part(answer, '"transaction":{"id":"', 2), '"', 1) collate "C" as transaction_id
+            coalesce(
+                nullif(split_part(split_part(answer, '"transaction":{"id":"', 2), '"', 1), ''),
+                split_part(split_part(answer, '"proposal":{"id":"', 2), '"', 1)
+            ) collate "C" as effect_id
         from idempotency_keys
         where scope = 'booking' and outcome = 'done' and ($1::integer is null or lane = $1)
     ) as a
 ) as k
-left join ledger_transactions as t on t.lane = k.lane and t.id::text = k.transaction_id
-where t.id is null or k.keys > 1
+left join ledger_transactions as t on t.lane = k.lane and t.id::text = k.effect_id
+left join proposals as p on p.lane = k.lane and p.id::text = k.effect_id
+where (t.id is null and p.id is null) or k.keys > 1
 
 -- name: posting_has_its_two_entries
 -- A posting has exactly two entries: its units off the source, and onto the destination.

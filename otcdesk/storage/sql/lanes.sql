@@ -29,6 +29,10 @@ select exists (select from lanes where lane = $1 and closed_at is null)
 -- Whether a lane is live or a sandbox's.
 select kind from lanes where lane = $1
 
+-- name: name
+-- What people call a lane.
+select name from lanes where lane = $1
+
 -- name: closed_among
 -- Those of some lanes that are out of use.
 select lane from lanes where lane = any($1::integer[]) and closed_at is not null
@@ -62,3 +66,14 @@ select case
         and current_setting('synchronous_commit') <> 'off' then 'on'
     else 'OFF'
 end
+
+-- name: heads_of
+-- The newest batch of each of some lanes.
+select l.lane, coalesce((select b.seq from batches as b where b.lane = l.lane order by b.seq desc limit 1), 0) as head
+from unnest($1::integer[]) as l (lane)
+
+-- name: with_operators
+-- The open lanes that somebody can sign in to, the first two: whether there are several is all that is asked.
+select l.name from lanes as l
+where l.closed_at is null and exists (select from operators as o where o.lane = l.lane and o.enabled)
+limit 2

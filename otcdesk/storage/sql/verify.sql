@@ -89,3 +89,7 @@ limit $1
 -- name: first_broken
 -- The first rows that break an invariant.
 select b.lane, b.what, b.key, b.detail from ({statement}) as b limit $2
+
+-- name: broken_counted
+-- The first rows that break an invariant, and how many do.
+select b.lane, b.what, b.key, b.detail, count(*) over () as broken from ({statement}) as b limit $2

@@ -6,7 +6,8 @@ import msgspec
 import pytest
 
 from otcdesk.actions.steer_sandbox import SetFault
-from otcdesk.api.sandbox.shapes import FaultRequest, fault_answer, fault_command, price_is_up
+from otcdesk.api.sandbox.shapes import fault_answer
+from otcdesk.api.steering import FaultRequest, fault_command, price_is_up
 from otcdesk.domain.brokerage import FAILURES
 from otcdesk.domain.payouts import PAYOUT_RAIL
 from otcdesk.errors import Code, Refusal

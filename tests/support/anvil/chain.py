@@ -137,7 +137,7 @@ def token_code() -> str:
 def running_anvil(*arguments: str) -> Iterator[Anvil]:
     """Run a node that makes no block by itself."""
     program = str(_INSTALLED) if _INSTALLED.exists() else shutil.which("anvil")
-    assert program, "there is no anvil: scripts/setup.sh chain"
+    assert program, "there is no anvil: scripts/setup.sh npm"
     port = free_port()
     command = [program, "--host", "127.0.0.1", "--port", str(port), "--no-mining", "--silent", "--accounts", "2"]
     command += ["--chain-id", str(CHAIN_ID), *arguments]

@@ -1,0 +1,1 @@
+"""The desk's own bookings: money that came from outside or left, and corrections."""

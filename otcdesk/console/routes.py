@@ -1,0 +1,43 @@
+"""The console: every section's routes in one table."""
+
+from otcdesk.api.dialect import Route
+from otcdesk.api.http import Stream
+from otcdesk.console.approvals import routes as approvals
+from otcdesk.console.assets import show_asset
+from otcdesk.console.bookings import routes as bookings
+from otcdesk.console.dialect import ConsoleBase, cookie_of
+from otcdesk.console.feed import Feed
+from otcdesk.console.page import ConsoleCall, opens
+from otcdesk.console.prices import routes as prices
+from otcdesk.console.sandbox_panel import routes as sandbox_panel
+from otcdesk.console.sign_in import routes as sign_in
+from otcdesk.console.system import routes as system
+
+
+async def follow(call: ConsoleCall) -> Stream:
+    """Tell a page when its lane's books have moved, for as long as its person is signed in."""
+    feed: Feed = call.services.feed
+    token = cookie_of(call.request)
+
+    async def is_signed_in() -> bool:
+        return await call.services.operators.session(token, seen=False) is not None
+
+    return Stream(200, feed.stream(call.caller.lane, call.caller.name, is_signed_in))
+
+
+ROUTES: tuple[Route, ...] = (
+    opens("/static/{name}", show_asset, "A style, a script or a picture", duty=None),
+    opens("/events", follow, "Be told when the books move"),
+    *sign_in.ROUTES,
+    *approvals.ROUTES,
+    *bookings.ROUTES,
+    *prices.ROUTES,
+    *system.ROUTES,
+    *sandbox_panel.ROUTES,
+)
+
+
+class Console(ConsoleBase):
+    """The operator's console."""
+
+    routes = ROUTES

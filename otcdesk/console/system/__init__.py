@@ -1,0 +1,1 @@
+"""What the desk is doing inside: queue, batches, requests, workers, rails, callbacks and the database."""

@@ -1,0 +1,65 @@
+"""Every page of the console, with orders of every product: for everybody to use, on a phone, in the dark, on its own."""
+
+import pytest
+from playwright.async_api import Browser
+
+from otcdesk.console.routes import ROUTES
+from tests.support.axe.checking import is_wider_than_its_window, violations, watched
+from tests.support.busy_desk import BusyDesk
+from tests.support.console_pages import Site, everybody
+from tests.support.consoles import Person, context_of
+from tests.support.server import DeskServer
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+#: What answers something else than a page, and what nobody is led to by a link.
+NO_PAGES = {"GET /static/{name}", "GET /events", "GET /", "GET /sign-in"}
+
+
+@pytest.fixture(scope="module")
+def busy(server: DeskServer) -> BusyDesk:
+    """A world in which something of everything has happened."""
+    desk = BusyDesk(server)
+    desk.live()
+    return desk
+
+
+@pytest.fixture(scope="module")
+def person(busy: BusyDesk) -> Person:
+    return everybody(busy)
+
+
+@pytest.fixture(scope="module")
+def site(person: Person) -> Site:
+    return Site(person)
+
+
+def test_every_link_leads_to_a_page_and_every_page_has_a_link(site: Site) -> None:
+    """What answers no page, but JSON or a file, is known by the ending of its name."""
+    assert site.broken == []
+    gets = {route.label for route in ROUTES if route.method == "GET" and not _is_file(route.path)}
+    assert gets - {label for label, found in site.pages.items() if found} - NO_PAGES == set()
+
+
+def _is_file(path: str) -> bool:
+    return "." in path.rpartition("/")[2]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 360])
+async def test_every_page_is_for_everybody(
+    browser: Browser, person: Person, site: Site, scheme: str, width: int
+) -> None:
+    found: list[str] = []
+    viewport = {"width": width, "height": 800}
+    context = await context_of(browser, person, viewport=viewport, color_scheme=scheme, reduced_motion="reduce")
+    async with watched(context, person.server.url) as window:
+        page = await context.new_page()
+        for path in site.paths:
+            await page.goto(path)
+            found += [f"{path}: {one}" for one in await violations(page)]
+            found += [f"{path}: {one}" for one in window.complaints()]
+            if sticking := await is_wider_than_its_window(page):
+                found.append(f"{path} is wider than its window: {sticking}")
+        await context.close()
+    assert found == []
