@@ -7,7 +7,6 @@ are run and stopped is in `serving.py`.
 import os
 import secrets
 import socket
-import sys
 import tomllib
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -17,7 +16,6 @@ from typing import Any
 
 import asyncpg
 import msgspec
-import structlog
 
 from otcdesk.actions.accept_quote import AcceptQuote
 from otcdesk.actions.bid_resale import AcceptBid
@@ -61,6 +59,7 @@ from otcdesk.api.sandbox.routes import SandboxDialect
 from otcdesk.api.webhook_keys import published_keys
 from otcdesk.clock import Clock, SystemClock
 from otcdesk.config import Settings, SettingsError
+from otcdesk.console.books.checks import Checks
 from otcdesk.console.feed import Feed
 from otcdesk.console.routes import Console
 from otcdesk.console.system.sampler import Sampler
@@ -107,8 +106,6 @@ from otcdesk.workers.payouts import Payouts
 from otcdesk.workers.settlement import Settlement
 from otcdesk.workers.webhooks import WebhookWorker
 from otcdesk.world_loading import WorldLoader
-
-log = structlog.get_logger()
 
 #: Hosts and process ids come again, in containers all the time.
 _THIS_PROCESS = secrets.token_hex(4)
@@ -169,6 +166,7 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
     operators: Operators
     feed: Feed
     sampler: Sampler
+    checks: Checks
     bearers: Bearers
     refresh_tokens: RefreshTokens
     maintenance: Maintenance
@@ -242,15 +240,12 @@ async def open_desk(
         program = await _wired(
             settings, dsn, clock, place, pool, reads, edge_reads, webhook_reads, venue_reads, sender, chain
         )
-        closing.push_async_callback(program.desk.engine.stop)
-        closing.push_async_callback(program.webhook_worker.stop)
-        closing.push_async_callback(program.settlement.stop)
-        closing.push_async_callback(program.execution.stop)
-        closing.push_async_callback(program.chain_payouts.stop)
-        closing.push_async_callback(program.payouts.stop)
-        closing.push_async_callback(program.jobs.stop)
+        workers = (program.settlement, program.execution, program.chain_payouts, program.payouts, program.jobs)
+        for part in (program.desk.engine, program.webhook_worker, *workers):  # the last of them stops first
+            closing.push_async_callback(part.stop)
         closing.push_async_callback(program.desk.outcomes.close)
         closing.push_async_callback(program.feed.stop)
+        closing.push_async_callback(program.checks.stop)
         yield program
 
 
@@ -338,6 +333,7 @@ async def _wired(
         supervisors=supervisors,
         feed=Feed(edge_reads),
         sampler=Sampler(metrics, clock),
+        checks=Checks(dsn, audit_key, clock),
         operators=operators,
         bearers=_bearers(settings, supervisors, clock),
         refresh_tokens=RefreshTokens(edge_reads, clock, lasts_seconds=REFRESH_SECONDS),
@@ -578,26 +574,3 @@ def psql_program(settings: Settings) -> str:
     from otcdesk.storage.embedded import EmbeddedServer
 
     return str(EmbeddedServer(settings.home_path).bin("psql"))
-
-
-def configure_logging(settings: Settings) -> None:
-    """Send structured logs to standard error: one JSON object a line, or readable lines."""
-    levels = {"debug": 10, "info": 20, "warning": 30, "error": 40}
-    renderer: Any = (
-        structlog.processors.JSONRenderer()
-        if settings.log_format == "json"
-        else structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
-    )
-    processors: list[Any] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-    ]
-    if settings.log_format == "json":
-        processors.append(structlog.processors.format_exc_info)  # the plain traceback: values could be secrets
-    structlog.configure(
-        processors=[*processors, renderer],
-        wrapper_class=structlog.make_filtering_bound_logger(levels[settings.log_level]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
-    )

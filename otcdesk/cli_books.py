@@ -9,8 +9,9 @@ import msgspec
 import typer
 import uvloop
 
-from otcdesk.app import Program, configure_logging
+from otcdesk.app import Program
 from otcdesk.commandline import Home, asked, database, lane_named, lane_number, on_desk, running_database, settings_of
+from otcdesk.logs import configure_logging
 from otcdesk.secret_files import fingerprint, load_or_make_key, write_private
 from otcdesk.storage.audit_key import AUDIT_KEY
 from otcdesk.storage.database import DatabaseUnusable, Reads

@@ -14,10 +14,11 @@ import msgspec
 import typer
 import uvloop
 
-from otcdesk.app import Program, configure_logging, database_dsn, open_desk
+from otcdesk.app import Program, database_dsn, open_desk
 from otcdesk.config import Settings, SettingsError, load_settings
 from otcdesk.domain.parties import Tenant
 from otcdesk.errors import Refusal
+from otcdesk.logs import configure_logging
 from otcdesk.sealed import SecretDamaged
 from otcdesk.secret_files import KeyUnusable
 from otcdesk.storage.database import DatabaseUnusable, Reads, migrate

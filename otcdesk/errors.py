@@ -208,6 +208,7 @@ class Code(Enum):
     SIGN_IN_LOCKED = ("Too many attempts to sign in have failed; wait.", True)
     OPERATOR_NOT_FOUND = ("There is no such operator.",)
     OPERATOR_TAKEN = ("There is an operator with this e-mail address already.",)
+    OPERATOR_IS_SELF = ("Nobody keeps their own roles and standing: somebody else who keeps the people has to.",)
     PASSWORD_WEAK = ("A password has at least 12 and at most 256 characters.",)
 
     # World files.

@@ -7,9 +7,10 @@ time, and is locked as an operator would be.
 """
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
-from typing import ClassVar, Final, Literal, TypeVar
+from typing import Any, ClassVar, Final, Literal, TypeVar
 from uuid import UUID
 
 import asyncpg
@@ -19,7 +20,7 @@ import structlog
 from otcdesk.clock import Clock
 from otcdesk.config import Settings
 from otcdesk.credentials import hash_of
-from otcdesk.domain.duties import ROLES
+from otcdesk.domain.duties import ROLES, STAFF_MANAGE
 from otcdesk.domain.emails import is_email
 from otcdesk.domain.world_staff import NAME_LENGTH_MAX, is_name
 from otcdesk.errors import Code, Refusal
@@ -37,6 +38,9 @@ T = TypeVar("T")
 
 #: The sealed secrets by which operators' codes are made, each under its operator's id.
 TOTP_PURPOSE: Final = "operator totp"
+
+#: The roles whose people keep the others.
+_KEEPERS: Final = [role for role, carried in ROLES.items() if STAFF_MANAGE in carried]
 
 #: When a session was last seen is written at most so often.
 _SEEN_EVERY: Final = timedelta(seconds=15)
@@ -184,32 +188,58 @@ class Operators:
         """Return the operator with an e-mail address, None if nobody has it."""
         return await self._reads.row("operators", "of_email", Operator, lane, email) if is_email(email) else None
 
-    async def set_roles(self, lane: int, operator_id: UUID, roles: Iterable[str]) -> None:
-        """Give an operator other roles, as of now in every session; refuses REQUEST_INVALID, OPERATOR_NOT_FOUND."""
-        _found(await self._reads.value("operators", "describe", lane, operator_id, None, checked_roles(roles)))
+    async def set_roles(
+        self, lane: int, operator_id: UUID, roles: Iterable[str], *, by: UUID | None = None
+    ) -> None:
+        """Give an operator other roles, as of now in every session; refuses REQUEST_INVALID, and as `_changing`."""
+        checked = checked_roles(roles)
+        async with self._changing(lane, operator_id, by) as connection:
+            _found(await connection.fetchval(queries("operators")["describe"], lane, operator_id, None, checked))
 
-    async def describe(self, lane: int, operator_id: UUID, *, name: str, roles: Iterable[str]) -> None:
-        """Give an operator another name and other roles; refuses REQUEST_INVALID and OPERATOR_NOT_FOUND."""
+    async def describe(
+        self, lane: int, operator_id: UUID, *, name: str, roles: Iterable[str], by: UUID | None = None
+    ) -> None:
+        """Give an operator another name and other roles; refuses REQUEST_INVALID, and as `_changing`."""
         _check_name(name)
-        _found(await self._reads.value("operators", "describe", lane, operator_id, name, checked_roles(roles)))
+        checked = checked_roles(roles)
+        async with self._changing(lane, operator_id, by) as connection:
+            _found(await connection.fetchval(queries("operators")["describe"], lane, operator_id, name, checked))
 
-    async def enable(self, lane: int, operator_id: UUID, *, enabled: bool) -> None:
-        """Let an operator in, or keep them out, which ends their sessions; refuses OPERATOR_NOT_FOUND."""
-        now = self._clock.now()
-        _found(await self._reads.value("operators", "enable", lane, operator_id, enabled, now))
+    async def enable(self, lane: int, operator_id: UUID, *, enabled: bool, by: UUID | None = None) -> None:
+        """Let an operator in, or keep them out, which ends their sessions; refuses as `_changing`."""
+        values = (lane, operator_id, enabled, self._clock.now())
+        async with self._changing(lane, operator_id, by) as connection:
+            _found(await connection.fetchval(queries("operators")["enable"], *values))
 
-    async def reset(self, lane: int, operator_id: UUID) -> MadeOperator:
+    async def reset(self, lane: int, operator_id: UUID, *, by: UUID | None = None) -> MadeOperator:
         """Give an operator another password and another secret for codes, and end all their sessions.
 
-        Returns both, this once; a lock-out is over. Refuses OPERATOR_NOT_FOUND.
+        Returns both, this once; a lock-out is over. Refuses as `_changing`.
         """
         password, secret = made_password(), made_secret()
         password_hash = await self._passwords.hash(password)
-        async with self._reads.pool.acquire() as connection, connection.transaction():
+        async with self._changing(lane, operator_id, by) as connection:
             values = (lane, operator_id, password_hash, self._clock.now())
             email: str = _found(await connection.fetchval(queries("operators")["reset"], *values))
             await self._sealed.keep_on(connection, TOTP_PURPOSE, str(operator_id), secret)
         return await self._made(lane, operator_id, email, password, secret)
+
+    @asynccontextmanager
+    async def _changing(self, lane: int, operator_id: UUID, by: UUID | None) -> AsyncIterator[Any]:
+        """Open a database transaction in which an operator is changed by another, or by the desk's own machine (None).
+
+        Refuses OPERATOR_IS_SELF, DUTY_MISSING for who does not keep the people in this moment, OPERATOR_NOT_FOUND. So
+        somebody always stays who keeps them: whoever changes others is one, and of two who change each other the
+        second finds that they are none any more.
+        """
+        async with self._reads.pool.acquire() as connection, connection.transaction():
+            if by is not None:
+                if by == operator_id:
+                    raise Refusal(Code.OPERATOR_IS_SELF)
+                keepers = await connection.fetch(queries("operators")["hold_keepers"], lane, _KEEPERS)
+                if by not in {row["id"] for row in keepers}:
+                    raise Refusal(Code.DUTY_MISSING, duty=STAFF_MANAGE)
+            yield connection
 
     async def change_password(
         self, operator_id: UUID, old: str, new: str, code: str, *, kept_session: UUID | None = None
@@ -314,6 +344,11 @@ class Operators:
         """Return where an operator is signed in, the latest first."""
         since = self._since(self._clock.now())
         return await self._reads.rows("operators", "sessions", OperatorSession, operator_id, *since)
+
+    async def sessions_of_lane(self, lane: int) -> list[OperatorSession]:
+        """Return where the operators of a lane are signed in, the latest first."""
+        since = self._since(self._clock.now())
+        return await self._reads.rows("operators", "sessions_of_lane", OperatorSession, lane, *since)
 
     async def sign_out(self, session_id: UUID) -> bool:
         """End a session; False if it has ended."""

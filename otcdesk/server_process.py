@@ -18,8 +18,9 @@ import msgspec
 import structlog
 import uvloop
 
-from otcdesk.app import Place, configure_logging, database_dsn, open_desk
+from otcdesk.app import Place, database_dsn, open_desk
 from otcdesk.config import Settings
+from otcdesk.logs import configure_logging
 from otcdesk.serving import serve
 from otcdesk.supervisor import LISTENS, Order, patience_seconds
 

@@ -120,6 +120,9 @@ ELSEWHERE = (
     "stories",
 )
 
+#: Single tests of these take half a minute. Workers that begin with them do not wait for one another at the end.
+LONGEST = ("crash", "house/test_recovery.py", "house/test_documents.py", "storage/test_upgrade.py", "simulation")
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--postgres", choices=(EMBEDDED, DEBIAN), default=EMBEDDED, help="on which server to test")
@@ -146,18 +149,25 @@ def pytest_report_header(config: pytest.Config) -> str:
     return f"PostgreSQL: {named or (_server.cluster.binaries if _server.cluster else EMBEDDED)}"
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not even load the files of folders that a run on another server leaves out."""
+    leaves_out = config.option.postgres != EMBEDDED
+    return True if leaves_out and _is_in(collection_path, ELSEWHERE, config) else None
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what a run on another server would only repeat."""
-    if config.option.postgres == EMBEDDED:
-        return
-    asking = [
-        item
-        for item in items
-        if "server_dsn" in getattr(item, "fixturenames", ())
-        and not any(item.path.is_relative_to(config.rootpath / "tests" / folder) for folder in ELSEWHERE)
-    ]
-    config.hook.pytest_deselected(items=[item for item in items if item not in asking])
-    items[:] = asking
+    """Leave out what a run on another server would only repeat, and begin with what takes longest."""
+    if config.option.postgres != EMBEDDED:
+        asking: dict[bool, list[pytest.Item]] = {True: [], False: []}
+        for item in items:
+            asking["server_dsn" in getattr(item, "fixturenames", ())].append(item)
+        config.hook.pytest_deselected(items=asking[False])
+        items[:] = asking[True]
+    items.sort(key=lambda item: not _is_in(item.path, LONGEST, config))
+
+
+def _is_in(path: Path, places: tuple[str, ...], config: pytest.Config) -> bool:
+    return any(path.is_relative_to(config.rootpath / "tests" / place) for place in places)
 
 
 @pytest.hookimpl(optionalhook=True)

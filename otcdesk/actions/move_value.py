@@ -56,9 +56,9 @@ class BookingSeen(msgspec.Struct, frozen=True, kw_only=True):
     purpose: str
     asset: str
     units: int
-    balance_before: int
+    balance: int
     balance_after: int
-    available_before: int
+    available: int
     available_after: int
     reason: str
     reference: str
@@ -124,9 +124,9 @@ def _seen(command: Booking, target: Account, units: int) -> BookingSeen:
         purpose=target.purpose,
         asset=target.asset,
         units=units,
-        balance_before=target.balance,
+        balance=target.balance,
         balance_after=target.balance + units,
-        available_before=target.available,
+        available=target.available,
         available_after=target.available + units,
         reason=command.reason,
         reference=command.reference,

@@ -54,6 +54,11 @@ class BranchCommand(Command, frozen=True, kw_only=True):
     order_id: UUID | None
     mandate: Mandate
 
+    @property
+    def subject_id(self) -> UUID | None:
+        """Return the listing."""
+        return self.order_id
+
 
 class TakeResale(BranchCommand, frozen=True, kw_only=True):
     """Take all that is left of it."""

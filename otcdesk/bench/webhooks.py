@@ -21,7 +21,7 @@ from uuid import UUID
 
 import msgspec
 
-from otcdesk.app import configure_logging, open_desk
+from otcdesk.app import open_desk
 from otcdesk.bench.callers import Caller
 from otcdesk.bench.dialects import Exchanges
 from otcdesk.bench.machine import (
@@ -39,6 +39,7 @@ from otcdesk.bench.sites import ENVELOPE, Measuring, Site, Slot, each_second
 from otcdesk.config import Settings
 from otcdesk.domain.event_types import CONFIRMED
 from otcdesk.domain.world import tenant_id
+from otcdesk.logs import configure_logging
 from otcdesk.storage.database import migrate
 from otcdesk.storage.embedded import EmbeddedServer
 from otcdesk.webhooks.subscriptions import Wanted

@@ -61,6 +61,7 @@ _STATUSES: Final = {
     Code.SIGN_IN_LOCKED: 429,
     Code.DUTY_MISSING: 403,
     Code.SAME_PERSON: 403,
+    Code.OPERATOR_IS_SELF: 403,
     Code.CSRF_TOKEN_INVALID: 403,
     Code.PASSWORD_WEAK: 400,
 }
@@ -168,6 +169,8 @@ def check_origin(request: Request) -> None:
     site, origin = request.header("sec-fetch-site"), request.header("origin")
     if site is not None and site not in _OURS:
         raise Refusal(Code.CSRF_TOKEN_INVALID, "This form was sent by another page.")
+    if origin == "null" and site is not None:
+        return  # a page that sends no referrer, as ours, sends no origin either; the browser has said whose it is
     if origin is not None and urlsplit(origin).netloc.lower() != (request.header("host") or "").lower():
         raise Refusal(Code.CSRF_TOKEN_INVALID, "This form was sent by another page.")
 

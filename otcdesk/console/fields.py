@@ -9,7 +9,7 @@ from uuid import UUID
 from otcdesk.api.wire import canonical_uuid
 from otcdesk.console.page import ConsoleCall
 from otcdesk.errors import Code, Refusal
-from otcdesk.money import RATE_DECIMALS_MAX, parse_rate, parse_units
+from otcdesk.money import RATE_DECIMALS_MAX, parse_percent, parse_rate, parse_units
 
 #: Texts are kept for ever: so long at most.
 TEXT_LENGTH_MAX: Final = 500
@@ -37,6 +37,20 @@ def text_of(
     if len(text) > length_max or not text.isprintable():
         raise _wrong(f"{said} has at most {length_max} characters, all of which can be printed.")
     return text
+
+
+def block_of(call: ConsoleCall, name: str, said: str, *, length_max: int) -> str:
+    """Return a text of several lines, empty if there is none; refuses REQUEST_INVALID."""
+    text = call.field(name).replace("\r\n", "\n")
+    if len(text) > length_max or not text.replace("\n", "").isprintable():
+        raise _wrong(f"{said} has at most {length_max} characters, all of which can be printed.")
+    return text
+
+
+def ticked_of(call: ConsoleCall, name: str) -> list[str]:
+    """Return which boxes of a group are ticked: those whose fields are called `name:one`, `name:another`."""
+    prefix = f"{name}:"
+    return [field.removeprefix(prefix) for field in call.body or {} if field.startswith(prefix)]
 
 
 def units_of(
@@ -78,6 +92,14 @@ def rate_of(call: ConsoleCall, name: str, decimals: int = RATE_DECIMALS_MAX) -> 
     if rate is None:
         raise _wrong(f"A rate is a plain number above zero with at most {decimals} decimals.")
     return rate
+
+
+def percent_of(call: ConsoleCall, name: str, said: str) -> Decimal:
+    """Return hundredths of something; refuses REQUEST_INVALID."""
+    percent = parse_percent(_number(call, name))
+    if percent is None:
+        raise _wrong(f"{said} is a plain number from 0 to 100 with at most {RATE_DECIMALS_MAX} decimals.")
+    return percent
 
 
 def whole_of(call: ConsoleCall, name: str, said: str, *, least: int = 0, most: int) -> int | None:
@@ -127,10 +149,9 @@ def time_of(text: str) -> datetime | None:
         return None
     try:
         found = datetime.fromisoformat(text)
-    except ValueError:
+        found = found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
         raise _wrong("A time is written as in 2026-11-22T09:30, in UTC.") from None
-    if found.tzinfo is None:
-        found = found.replace(tzinfo=UTC)
     if found.year < 2000:
         raise _wrong("That time is long ago.")
     return found

@@ -7,11 +7,14 @@ from otcdesk.console.assets import show_asset
 from otcdesk.console.bookings import routes as bookings
 from otcdesk.console.dialect import ConsoleBase, cookie_of
 from otcdesk.console.feed import Feed
+from otcdesk.console.orders import routes as orders
 from otcdesk.console.page import ConsoleCall, opens
+from otcdesk.console.people import routes as people
 from otcdesk.console.prices import routes as prices
 from otcdesk.console.sandbox_panel import routes as sandbox_panel
 from otcdesk.console.sign_in import routes as sign_in
 from otcdesk.console.system import routes as system
+from otcdesk.console.tenants import routes as tenants
 
 
 async def follow(call: ConsoleCall) -> Stream:
@@ -29,9 +32,12 @@ ROUTES: tuple[Route, ...] = (
     opens("/static/{name}", show_asset, "A style, a script or a picture", duty=None),
     opens("/events", follow, "Be told when the books move"),
     *sign_in.ROUTES,
+    *orders.ROUTES,
     *approvals.ROUTES,
     *bookings.ROUTES,
     *prices.ROUTES,
+    *tenants.ROUTES,
+    *people.ROUTES,
     *system.ROUTES,
     *sandbox_panel.ROUTES,
 )

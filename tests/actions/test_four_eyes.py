@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from otcdesk.actions import second_proposal
-from otcdesk.actions.approve_conversion import ApprovalSeen, ApproveConversion
+from otcdesk.actions.approve_conversion import ApprovalSeen, ApproveConversion, approve_conversion
 from otcdesk.actions.catalogue import CATALOGUE
 from otcdesk.actions.confirm_conversion import ConfirmConversion
 from otcdesk.actions.four_eyes import check_duty, second_needed
@@ -180,9 +180,9 @@ def test_large_bookings_wait_for_a_second_person(kind: Any, units: int, change: 
         purpose="cash",
         asset="EUR",
         units=change,
-        balance_before=1_000_000,
+        balance=1_000_000,
         balance_after=1_000_000 + change,
-        available_before=1_000_000,
+        available=1_000_000,
         available_after=1_000_000 + change,
         reason="wire",
         reference="ref 1",
@@ -365,3 +365,19 @@ def test_what_another_person_carries_out_cannot_be_something_else() -> None:
         second_needed(None, moment, **asked)  # type: ignore[arg-type]  # no row is looked at
     with pytest.raises(AssertionError, match="have proposed themselves"):
         second_needed(None, msgspec.structs.replace(moment, caller=FIRST), **asked)  # type: ignore[arg-type]
+    same = {**asked, "action": approve_conversion, "subject_version": proposal.subject_version}
+    same["command"] = msgspec.json.decode(proposal.command, type=ApproveConversion)
+    same["stakes"] = (("EUR", 250_000), ("USDC", 2_710_500_000))
+    assert second_needed(None, moment, **same) is None  # type: ignore[arg-type]
+    for other in (
+        {"subject_version": order_version_after(proposal)},
+        {"command": ApproveConversion(order_id=proposal.subject_id, rate=Decimal("1.0843"))},
+        {"stakes": (("EUR", 250_001), ("USDC", 2_710_500_000))},
+    ):
+        with pytest.raises(Refusal) as refused:
+            second_needed(None, moment, **{**same, **other})  # type: ignore[arg-type]
+        assert refused.value.code is Code.PROPOSAL_STALE
+
+
+def order_version_after(proposal: Proposal) -> int:
+    return (proposal.subject_version or 0) + 1

@@ -8,6 +8,7 @@ from otcdesk.actions.cancel_conversion import CancelConversion
 from otcdesk.actions.catalogue import CATALOGUE
 from otcdesk.actions.confirm_checkout import CancelCheckout
 from otcdesk.actions.confirm_conversion import ConfirmConversion
+from otcdesk.actions.declare_world import DeclareWorld
 from otcdesk.actions.freeze import FreezeParty, FreezeTenant, admits_tenant
 from otcdesk.actions.keep_party import KeepParty
 from otcdesk.actions.prepare_payout import PreparePayout
@@ -18,6 +19,7 @@ from otcdesk.domain.parties import ACTIVE, DESK_ID, INACTIVE, SUSPENDED, UNVERIF
 from otcdesk.domain.payouts import PreparedPayout
 from otcdesk.domain.resale_rules import ResaleDecision
 from otcdesk.domain.rules import Rule, RuleExecution
+from otcdesk.domain.world import declaration_of, parse_world
 from otcdesk.errors import Code, Refusal
 from tests.support import brokerage, checkouts, deposits, estate, payouts, trading
 from tests.support.conversions import approved, buying, confirmed, leg, quoted
@@ -289,6 +291,15 @@ def test_what_its_tenant_tells_of_a_frozen_party_does_not_free_it() -> None:
     freeze_party(desk, ADA)
     desk.act(KeepParty(external_id="cust-001", kind="individual", details="{}"), owner_id=B1)
     assert (desk.get(Party, ADA).status, desk.get(Party, ADA).status_before) == (INACTIVE, ACTIVE)
+
+
+def test_a_world_file_that_is_loaded_again_frees_nobody() -> None:
+    desk = brokerage.brokerage_desk()
+    freeze_party(desk, brokerage.U)
+    freeze(desk, brokerage.P)
+    before = dict(desk.rows)
+    desk.act(DeclareWorld(declaration=declaration_of(parse_world(brokerage.OFFERS_WORLD))))
+    assert desk.rows == before
 
 
 def test_a_frozen_party_is_paid_nothing_and_completes_no_checkout() -> None:

@@ -43,9 +43,13 @@ def test_a_form_of_somebody_else_is_not_taken(world: World) -> None:
     person, other = signed_in(world, "trader"), signed_in(world, "trader")
     assert person.post("/sign-out", {"csrf": ""}, mark=False).status_code == 403
     assert person.post("/sign-out", {"csrf": other.mark}).status_code == 403
-    for headers in ({"origin": "https://evil.example"}, {"sec-fetch-site": "cross-site"}):
+    null = {"origin": "null"}
+    evil = ({"origin": "https://evil.example"}, {"sec-fetch-site": "cross-site"}, null)
+    for headers in (*evil, {**null, "sec-fetch-site": "cross-site"}):
         assert person.post("/sign-out", {}, headers=headers).status_code == 403
     assert person.get("/account").status_code == 200
+    ours = {**null, "sec-fetch-site": "same-origin"}  # as browsers send a form of a page without a referrer
+    assert person.post("/sign-out", {}, headers=ours).status_code == 303
 
 
 def test_nobody_is_led_elsewhere(world: World) -> None:

@@ -221,13 +221,15 @@ def test_what_is_not_to_be_pasted_is_marked() -> None:
 
 
 def test_the_world_file_of_the_guide_is_a_world_file() -> None:
-    world, _ = blocks_of(OPERATING, "toml")
-    declared = declaration_of(parse_world(world))
+    world, _, *more = blocks_of(OPERATING, "toml")
+    declared = declaration_of(parse_world("\n".join((world, *more))))
     assert {row.network for row in declared.accounts} == {"", "ethereum"}
+    assert [row.second_from_units for row in declared.guards] == [1_000_000]
+    assert [row.bounds for row in declared.limits] == [(2_000_000, 5_000_000, None)]
 
 
 def test_the_price_feed_of_the_guide_is_a_price_feed(tmp_path: Path) -> None:
-    _, feed = blocks_of(OPERATING, "toml")
+    _, feed, *_ = blocks_of(OPERATING, "toml")
     assert tomllib.loads(feed).keys() == {"price_feed"}
     file = tmp_path / "feed.toml"
     file.write_text(feed, encoding="utf-8")

@@ -9,6 +9,8 @@ import jinja2
 import pytest
 from jinja2 import meta
 
+from otcdesk.console.formats import FILTERS
+
 ROOT = Path(__file__).parents[2]
 STATIC = ROOT / "otcdesk" / "console" / "static"
 FOLDERS = (ROOT / "otcdesk" / "console" / "templates", ROOT / "otcdesk" / "api" / "ramp" / "templates")
@@ -118,6 +120,14 @@ def test_every_form_that_is_posted_has_the_mark_of_its_session(path: Path) -> No
         assert re.search(r"\{\{ *mark\(session\) *\}\}|name=\"csrf\" value=\"\{\{ session\.csrf_token \}\}\"", form), (
             form
         )
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=named)
+def test_every_template_can_be_read(path: Path) -> None:
+    """Whatever pages are tested: most are compiled only once somebody opens them."""
+    environment = jinja2.Environment(autoescape=True)
+    environment.filters.update(FILTERS)
+    environment.compile(path.read_text(encoding="utf-8"), path.name)
 
 
 def test_every_template_is_used() -> None:

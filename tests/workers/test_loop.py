@@ -17,10 +17,13 @@ async def test_a_failing_step_does_not_end_the_loop() -> None:
         return False
 
     loop = Loop("test", step, period_ms=1)
+    told: list[tuple[str, str]] = []
+    loop.watch = lambda worker, outcome: told.append((worker, outcome))
     task = asyncio.create_task(loop.run())
     await until(lambda: calls >= 5, "the loop goes on")
     loop.stop()
     await task
+    assert told[:4] == [("test", "failed"), ("test", "failed"), ("test", "done"), ("test", "done")]
 
 
 async def test_more_work_is_taken_at_once_and_a_nudge_ends_the_pause() -> None:

@@ -6,6 +6,7 @@ rate that they have not seen. If the market has moved meanwhile by more than a l
 
 from decimal import Decimal
 from typing import Final
+from uuid import UUID
 
 from otcdesk.actions.approve_conversion import ApproveConversion
 from otcdesk.actions.requote_conversion import RequoteConversion
@@ -54,15 +55,15 @@ def _check_typed(call: ConsoleCall, decision: Decision, scales: dict[str, int]) 
         raise Refusal(Code.REQUEST_INVALID, f"An amount of this size is confirmed by typing it: {wanted} ({asset}).")
 
 
-def reject_command(call: ConsoleCall, decision: Decision) -> RejectConversion:
+def reject_command(call: ConsoleCall, order_id: UUID) -> RejectConversion:
     """Read a rejection; refuses REQUEST_INVALID without a reason."""
-    return RejectConversion(order_id=decision.order.id, reason=text_of(call, "why", "The reason"))
+    return RejectConversion(order_id=order_id, reason=text_of(call, "why", "The reason"))
 
 
-def requote_command(call: ConsoleCall, decision: Decision) -> RequoteConversion:
+def requote_command(call: ConsoleCall, order_id: UUID) -> RequoteConversion:
     """Read a requote: at a rate, or at the live price; refuses REQUEST_INVALID."""
     return RequoteConversion(
-        order_id=decision.order.id,
+        order_id=order_id,
         rate=rate_of(call, "rate"),
         ttl_seconds=seconds_of(call, "ttl_seconds", _TTL_SECONDS_MAX),
     )

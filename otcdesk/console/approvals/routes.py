@@ -78,14 +78,14 @@ async def approve(call: ConsoleCall) -> Answer:
 
 async def reject(call: ConsoleCall) -> Answer:
     """Reject an order; a buy is refunded."""
-    command = reject_command(call, await _decision(call))
+    command = reject_command(call, (await _decision(call)).order.id)
     await call.submit(command, why=command.reason)
     return done(f"/console/orders/{command.order_id}", "rejected")
 
 
 async def requote(call: ConsoleCall) -> Answer:
     """Give an order a new rate, which its tenant has to confirm again."""
-    command = requote_command(call, await _decision(call))
+    command = requote_command(call, (await _decision(call)).order.id)
     await call.submit(command, why=_why(call))
     return done(f"/console/orders/{command.order_id}", "requoted")
 

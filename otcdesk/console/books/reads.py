@@ -12,8 +12,8 @@ from uuid import UUID
 
 import msgspec
 
+from otcdesk.console.names import account_name
 from otcdesk.domain.ledger import LedgerTransaction
-from otcdesk.domain.parties import DESK_ID
 from otcdesk.storage.database import Reads
 
 _SQL = "console_books"
@@ -55,7 +55,8 @@ class AccountRow(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def name(self) -> str:
         """Return what people call it: whose, what for, of what and where."""
-        return account_name(self)
+        whose = (self.tenant, self.party or self.branch)
+        return account_name(self, " · ".join(name for name in whose if name))
 
 
 class AccountFilter(msgspec.Struct, frozen=True, kw_only=True):
@@ -144,17 +145,6 @@ class TrialBalance(msgspec.Struct, frozen=True, kw_only=True):
     below: int
     total: int
     held: int
-
-
-def account_name(account: AccountRow) -> str:
-    """Return an account's name: "Acme · main (EUR)", "Acme · Ann · holding (GOLD)", "Desk · treasury (BTC on base)"."""
-    if account.owner_id == DESK_ID:
-        whose = ["Desk"]
-    else:
-        inner = account.party or account.branch
-        whose = [account.tenant or str(account.owner_id), *([inner] if inner else [])]
-    asset = f"{account.asset} on {account.network}" if account.network else account.asset
-    return f"{' · '.join([*whose, account.label or account.purpose.replace('_', ' ')])} ({asset})"
 
 
 async def chart(

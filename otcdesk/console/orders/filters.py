@@ -9,6 +9,7 @@ from uuid import UUID
 import msgspec
 
 from otcdesk.console.orders.states import (
+    KIND_OF,
     OPEN_PLACES,
     PLACES,
     Place,
@@ -31,13 +32,14 @@ _NO_ID: Final = UUID(int=0)
 class Filters(msgspec.Struct, frozen=True, kw_only=True):
     """Which orders; what is empty, None or False asks for nothing. All that is given must hold.
 
-    `states` are those by the clock. `asset` is the source or the destination. `created_from` is the first moment that
+    `states` and `kinds` of states are those by the clock. `asset` is the source or the destination. `created_from` is the first moment that
     counts, `created_to` the first that does not any more.
     """
 
     products: tuple[str, ...] = ()
     sides: tuple[str, ...] = ()
     states: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
     tenant_id: UUID | None = None
     asset: str | None = None
     created_from: datetime | None = None
@@ -48,7 +50,7 @@ class Filters(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def places(self) -> frozenset[Place] | None:
         """Return the places by the clock that are asked for; None for all."""
-        if not (self.products or self.sides or self.states or self.open_only):
+        if not (self.products or self.sides or self.states or self.kinds or self.open_only):
             return None
         return frozenset(
             place
@@ -56,6 +58,7 @@ class Filters(msgspec.Struct, frozen=True, kw_only=True):
             if (not self.products or place.product in self.products)
             and (not self.sides or place.side in self.sides)
             and (not self.states or place.state in self.states)
+            and (not self.kinds or KIND_OF[place.product][place.state] in self.kinds)
         )
 
 

@@ -1,5 +1,6 @@
 """One order with everything that the books and the edges know of it, as the clock has it."""
 
+import hashlib
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
@@ -8,7 +9,7 @@ from uuid import UUID
 
 import msgspec
 
-from otcdesk.console.orders.names import account_name
+from otcdesk.console.names import account_name
 from otcdesk.console.orders.states import attention_of, kind_of
 from otcdesk.domain.acts import Act
 from otcdesk.domain.bank_files import FiledPayout, StatementLine
@@ -26,13 +27,14 @@ from otcdesk.domain.payouts import Channel, Payment, PaymentMethod, PreparedPayo
 from otcdesk.domain.products import by_the_clock
 from otcdesk.domain.proposals import Proposal
 from otcdesk.domain.resale_rules import ResaleDecision
-from otcdesk.domain.resales import Instrument, Purchase, Resale
+from otcdesk.domain.resales import Branch, Instrument, Purchase, Resale
 from otcdesk.storage.database import Reads
 
 #: At most so many rows of each kind are read: a listing that was taken a thousand times is read in its books.
 ROWS_MAX: Final = 500
 
 _FILE: Final = "console_orders"
+_DIGEST_LETTERS: Final = 16
 
 
 class RateFact(msgspec.Struct, frozen=True, kw_only=True):
@@ -154,6 +156,7 @@ class Whole(msgspec.Struct, frozen=True, kw_only=True):
     resale: Resale | None
     purchase: Purchase | None
     instrument: Instrument | None
+    branch: Branch | None
     decision: ResaleDecision | None
     events: list[Event]
     transactions: list[LedgerTransaction]
@@ -184,6 +187,18 @@ class OrderPage(msgspec.Struct, frozen=True, kw_only=True):
     whole: Whole
     rates: list[RateFact]
     account_names: Mapping[UUID, str]
+
+    @property
+    def digest(self) -> str:
+        """Return what tells whether anything of the order is new: balances and clocks move without it."""
+        whole = self.whole
+        moving = (
+            *(self.order, self.attention, whole.tenant, whole.party, whole.resale, whole.awaited, whole.filed),
+            *(whole.events, whole.transactions, whole.holds, whole.jobs, whole.sends, whole.leases, whole.deliveries),
+            *(whole.statement_lines, [(one, one.state_at(self.now)) for one in whole.proposals], whole.acts),
+            whole.related,
+        )
+        return hashlib.sha256(msgspec.json.encode(moving)).hexdigest()[:_DIGEST_LETTERS]
 
 
 async def order_page(reads: Reads, lane: int, order_id: UUID, machine_time: datetime) -> OrderPage | None:

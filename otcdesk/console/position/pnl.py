@@ -322,6 +322,11 @@ async def trades_of(
     return await reads.rows(_SQL, "trades", WonTrade, lane, begins, ends, *place, asset, component, size)
 
 
+async def trade_of(reads: Reads, lane: int, order_id: UUID) -> WonTrade | None:
+    """Return the trade that an order has left, with what it has won; None if it has left none."""
+    return await reads.row(_SQL, "trade", WonTrade, lane, order_id)
+
+
 async def untied(reads: Reads, lane: int, since: date, until: date, limit: int = 20) -> list[UUID]:
     """Return orders whose trades' components are not what was posted for them: none in sound books."""
     begins, ends = Period.of(since, until).times

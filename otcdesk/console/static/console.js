@@ -59,12 +59,28 @@
   document.addEventListener("htmx:sseError", () => live(false));
 
   let known = null;
+  let chosen = null;
+
+  // What somebody is filling in is not taken from under their hands.
+  const inUse = (target) => Boolean(target?.querySelector("details[open] form, form :focus"));
 
   const knownRows = () => new Map(rows().map((row) => [row.id, row.dataset.version || ""]));
 
-  document.addEventListener("htmx:beforeSwap", () => { known = knownRows(); });
+  document.addEventListener("htmx:oobBeforeSwap", (event) => {
+    if (inUse(event.detail.target)) event.detail.shouldSwap = false;
+  });
+  document.addEventListener("htmx:beforeSwap", () => {
+    known = knownRows();
+    const here = rows().find((row) => row.classList.contains("here"));
+    chosen = here && { id: here.id, focused: here.contains(document.activeElement) };
+  });
   document.addEventListener("htmx:afterSwap", () => {
     if (!known) return;
+    const again = chosen && !rows().some((row) => row.classList.contains("here")) && document.getElementById(chosen.id);
+    if (again) {
+      again.classList.add("here");
+      if (chosen.focused) (again.querySelector("a") || again).focus({ preventScroll: true });
+    }
     const fresh = rows().filter((row) => known.get(row.id) !== (row.dataset.version || ""));
     known = null;
     fresh.forEach((row) => {

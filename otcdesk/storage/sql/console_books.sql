@@ -116,7 +116,14 @@ select row_to_json(c) from (
 ) as c
 
 -- name: transaction
--- One ledger transaction with its postings, each with the entries on both of its sides.
+-- One ledger transaction with its postings, each with the entries on both of its sides. These are found by their batch: an
+-- account that takes part in every trade has too many to be gone through.
+with entered as materialized (
+    select e.*
+    from ledger_transactions as t
+    join entries as e on e.lane = t.lane and e.seq = t.seq and e.transaction_id = t.id
+    where t.lane = $1 and t.id = $2
+)
 select json_build_object(
     'transaction', t,
     'postings', (
@@ -130,10 +137,8 @@ select json_build_object(
         )
         from postings as p
         join assets as s on s.lane = p.lane and s.code = p.asset
-        join entries as x on x.lane = t.lane and x.seq = t.seq and x.account_id = p.source_account_id
-            and x.transaction_id = t.id and x.posting_number = p.number
-        join entries as y on y.lane = t.lane and y.seq = t.seq and y.account_id = p.destination_account_id
-            and y.transaction_id = t.id and y.posting_number = p.number
+        join entered as x on x.account_id = p.source_account_id and x.posting_number = p.number
+        join entered as y on y.account_id = p.destination_account_id and y.posting_number = p.number
         where p.lane = t.lane and p.transaction_id = t.id
     )
 )

@@ -109,6 +109,13 @@ select json_build_object(
             (select j.instrument_id from worked as j limit 1)
         )
     ),
+    'branch', (
+        select row_to_json(x) from branches as x
+        where x.lane = $1 and x.id = coalesce(
+            (select r.branch_id from resales as r where r.lane = $1 and r.order_id = $2),
+            (select u.branch_id from purchases as u where u.lane = $1 and u.order_id = $2)
+        )
+    ),
     'decision', (select row_to_json(x) from resale_decisions as x where x.lane = $1 and x.order_id = $2),
     'events', coalesce((
         select json_agg(x order by x.order_version)
@@ -170,14 +177,27 @@ select json_build_object(
     'acts', coalesce((
         select json_agg(x order by x.happened_at, x.id)
         from (
-            select a.* from acts as a where a.lane = $1 and a.subject_id = $2 order by a.happened_at desc limit $3
+            select a.* from acts as a
+            where a.lane = $1 and a.subject_id in (select $2 union all select j.id from worked as j)
+            order by a.happened_at desc
+            limit $3
         ) as x
     ), '[]'),
     'accounts', coalesce((
         select json_agg(json_build_object('account', a, 'owner', coalesce(
             (select t.name from tenants as t where t.lane = $1 and t.id = a.owner_id),
-            (select p.external_id from parties as p where p.lane = $1 and p.id = a.owner_id),
-            (select b.name from branches as b where b.lane = $1 and b.id = a.owner_id)
+            (
+                select concat_ws(' · ', t.name, p.external_id)
+                from parties as p
+                left join tenants as t on t.lane = p.lane and t.id = p.tenant_id
+                where p.lane = $1 and p.id = a.owner_id
+            ),
+            (
+                select concat_ws(' · ', t.name, b.name)
+                from branches as b
+                left join tenants as t on t.lane = b.lane and t.id = b.tenant_id
+                where b.lane = $1 and b.id = a.owner_id
+            )
         )))
         from touched as a
     ), '[]'),

@@ -182,6 +182,16 @@ where ($6::text is null or w.asset = $6)
 order by w.executed_at desc, w.order_id desc
 limit $8
 
+-- name: trade
+-- The trade of the order $2, with everything that its components follow from.
+with won as (
+-- here: won
+    and t.order_id = $2
+)
+select json_build_object('trade', w, 'tenant', n.name, 'total', w.spread + w.slippage + w.fees + w.other)
+from won as w
+left join tenants as n on n.lane = $1 and n.id = w.tenant_id
+
 -- name: untied
 -- Trades from $2 to before $3 whose components are not what their postings have left with the desk: on its own
 -- accounts, and of its income from spreads, valued at the market of the quote. None in sound books.
@@ -263,19 +273,33 @@ select row_to_json(d) from (
 ) as d
 
 -- name: sides
--- All accounts of a lane by purpose, asset and network: those that are the desk's, or are not, with what they have.
--- Of the desk's own accounts, which are few, each is named.
-select row_to_json(s) from (
+-- All accounts of a lane by purpose, asset and network: those that are the desk's, or are not, with what they have. Of
+-- the desk's own accounts, which are few, each is named: by themselves, so that nobody sorts all the others for it.
+with sums as materialized (
     select a.owner_id = '00000000-0000-7000-8000-000000000001' as is_desks, a.purpose, a.asset, a.network,
         a.floor is not null as has_floor, count(*) as accounts, sum(a.balance) as balance, sum(a.held) as held,
-        sum(greatest(a.floor, 0)) as floor, array_agg(a.id) filter (
-            where a.owner_id = '00000000-0000-7000-8000-000000000001' or a.purpose = 'treasury'
-        ) as account_ids
+        sum(greatest(a.floor, 0)) as floor
     from accounts as a
     where a.lane = $1
     group by 1, 2, 3, 4, 5
-    order by 3, 1 desc, 2, 4
-) as s
+),
+few as materialized (
+    select a.* from accounts as a where a.lane = $1 and a.owner_id = '00000000-0000-7000-8000-000000000001'
+    union
+    select a.* from accounts as a where a.lane = $1 and a.purpose = 'treasury'
+),
+named as materialized (
+    select f.owner_id = '00000000-0000-7000-8000-000000000001' as is_desks, f.purpose, f.asset, f.network,
+        f.floor is not null as has_floor, array_agg(f.id order by f.id) as account_ids
+    from few as f
+    group by 1, 2, 3, 4, 5
+)
+select row_to_json(d) from (
+    select s.*, n.account_ids
+    from sums as s
+    left join named as n using (is_desks, purpose, asset, network, has_floor)
+    order by s.asset, s.is_desks desc, s.purpose, s.network
+) as d
 
 -- name: awaiting
 -- What orders that wait for the operator would take of the desk, by asset and network: confirmed conversions at their

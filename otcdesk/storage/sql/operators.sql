@@ -35,6 +35,11 @@ select row_to_json(f) from (
     where o.lane = $1 and lower(o.email) = lower($2)
 ) as f
 
+-- name: hold_keepers
+-- Those of a lane who are let in and have one of the roles $2, kept as they are until the end of the database
+-- transaction; always taken in one order.
+select o.id from operators as o where o.lane = $1 and o.enabled and o.roles && $2::text[] order by o.id for update
+
 -- name: describe
 -- Give an operator another name and other roles.
 update operators set name = coalesce($3, name), roles = coalesce($4, roles) where lane = $1 and id = $2 returning id
@@ -165,6 +170,15 @@ select row_to_json(f) from (
 select row_to_json(f) from (
 -- here: session
     where s.operator_id = $1 and s.ended_at is null and s.seen_at > $2 and s.created_at > $3
+        and o.enabled and l.closed_at is null
+    order by s.seen_at desc, s.id
+) as f
+
+-- name: sessions_of_lane
+-- Where the operators of a lane are signed in, the latest first.
+select row_to_json(f) from (
+-- here: session
+    where s.lane = $1 and s.ended_at is null and s.seen_at > $2 and s.created_at > $3
         and o.enabled and l.closed_at is null
     order by s.seen_at desc, s.id
 ) as f

@@ -21,6 +21,7 @@ from otcdesk.domain.orders import BUY, SELL
 from otcdesk.domain.resales import BID
 from otcdesk.domain.world import declaration_of, parse_world
 from otcdesk.storage.database import Reads
+from otcdesk.storage.queries import queries
 from tests.support.brokerage import OFFERS_WORLD, TENANT_OF, P, U, accepting, quoting
 from tests.support.brokerage import done as executed
 from tests.support.clocks import START
@@ -131,13 +132,22 @@ async def test_days_are_the_sums_of_their_trades_however_often_and_in_what_parts
         assert day.won.total == sum(Fraction(part.total) for part in day.sums)
 
 
-async def test_two_pages_that_add_up_at_a_time_count_each_trade_once(populated_lane: Lane) -> None:
+async def test_who_adds_up_while_another_does_waits_and_counts_nothing_twice(populated_lane: Lane) -> None:
+    lane, add = populated_lane.number, queries("console_position")["add_trades"]
+    connection = await asyncpg.connect(populated_lane.dsn)
     async with opened(populated_lane) as reads:
-        trades = await every_trade(reads, populated_lane.number)
-        await asyncio.gather(*(pnl.caught_up(reads, populated_lane.number) for _ in range(8)))
-        days, is_complete = await pnl.days(reads, populated_lane.number, SINCE, UNTIL)
-        assert is_complete
-    assert sum(day.trades for day in days) == len(trades)
+        every = await every_trade(reads, lane)
+        await reads.records("console_position", "begin_adding", lane)
+        async with connection.transaction():
+            assert await connection.fetchval(add, lane, 1_000) == len(every)
+            other = asyncio.create_task(reads.value("console_position", "add_trades", lane, 1_000))
+            while not await connection.fetchval("select exists (select from pg_locks where not granted)"):
+                await asyncio.sleep(0)
+        assert await other == 0
+        days, is_complete = await pnl.days(reads, lane, SINCE, UNTIL)
+    await connection.close()
+    assert is_complete
+    assert sum(day.trades for day in days) == len(every)
 
 
 async def test_a_component_leads_to_its_trades(populated_lane: Lane) -> None:

@@ -15,7 +15,7 @@ _INSTALLED = ROOT / ".venv" / "axe" / "node_modules" / "axe-core" / "axe.min.js"
 #: Everything of WCAG 2.2 up to AA that a program can judge, and what the makers of axe hold to be good beside.
 TAGS = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice")
 
-_RUN = "tags => axe.run(document, { runOnly: { type: 'tag', values: tags }, resultTypes: ['violations'] })"
+_RUN = "asked => axe.run(document, { runOnly: asked, resultTypes: ['violations'] })"
 
 
 @cache
@@ -24,14 +24,16 @@ def _script() -> str:
     return _INSTALLED.read_text(encoding="utf-8")
 
 
-async def violations(page: Page) -> list[str]:
-    """Return what is wrong with a page as it is shown now, one sentence each, with where and why.
+async def violations(page: Page, *rules: str) -> list[str]:
+    """Return what is wrong with a page as it is shown now, one sentence each, with where and why; by some rules or all.
 
     The page's own policy keeps out scripts of others, also this one, so it is put in from outside of the page: in a
     context of its own, which policies of pages do not reach.
     """
-    await page.evaluate(_script())
-    found = await page.evaluate(_RUN, list(TAGS))
+    if not await page.evaluate("typeof axe !== 'undefined'"):
+        await page.evaluate(_script())
+    asked = {"type": "rule", "values": list(rules)} if rules else {"type": "tag", "values": list(TAGS)}
+    found = await page.evaluate(_RUN, asked)
     return [_sentence(one) for one in found["violations"]]
 
 
@@ -75,18 +77,17 @@ async def watched(context: BrowserContext, url: str) -> AsyncIterator[Watched]:
     assert one.complaints() == []
 
 
-async def is_wider_than_its_window(page: Page) -> str:
-    """Return what sticks out of a page to the right, an empty text if nothing does."""
-    told: str = await page.evaluate(_STICKS_OUT)
-    return told
+async def wider_than_its_window(page: Page) -> list[str]:
+    """Return what sticks out of a page to the right, so that the whole page has to be moved to be read."""
+    told: list[str] = await page.evaluate(_STICKS_OUT)
+    return [f"the page is wider than its window: {one}" for one in told]
 
 
 #: What scrolls by itself may hold what is wider than the window.
 _STICKS_OUT = """() => {
   const width = document.documentElement.clientWidth;
-  if (document.documentElement.scrollWidth <= width) return '';
+  if (document.documentElement.scrollWidth <= width) return [];
   const sticks = (one) => one.getBoundingClientRect().right > width + 1 && !one.closest('.scroll');
   const out = [...document.body.querySelectorAll('*')].filter(sticks).slice(0, 4);
-  const told = out.map((one) => one.outerHTML.slice(0, 150));
-  return [`${document.documentElement.scrollWidth} > ${width}`, ...told].join(' | ');
+  return out.length ? out.map((one) => one.outerHTML.slice(0, 150)) : ['something that is not seen'];
 }"""
