@@ -47,6 +47,7 @@ check: .venv/ready-dev ## Check format, lint, types, direction of imports, fresh
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m otcdesk docs --check
+	$(BIN)/python scripts/screenshots.py --check
 
 fuzz: .venv/ready-dev ## Run the random tests and the kills for long, with seeds printed
 	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest -n 2 --dist worksteal tests/properties tests/simulation tests/crash \
@@ -55,8 +56,10 @@ fuzz: .venv/ready-dev ## Run the random tests and the kills for long, with seeds
 bench: .venv/ready-runtime ## Measure this machine's speed against pgbench on the same server
 	$(BIN)/python -m otcdesk bench $(ARGS)
 
-docs: .venv/ready-dev ## Write the generated parts of the documents anew
+docs: .venv/ready-dev ## Write the generated parts of the documents anew, and take the pictures of the console
+	@$(SET_UP) browser
 	$(BIN)/python -m otcdesk docs $(ARGS)
+	$(BIN)/python scripts/screenshots.py
 
 psql: .venv/ready-runtime ## Open psql on the database of DESK_HOME
 	@DESK_HOME="$(DESK_HOME)" exec $(BIN)/python -m otcdesk psql $(ARGS)

@@ -141,7 +141,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         int, Meta(ge=0, lt=10_000, description="Kept of a deposit that buys an asset, ten-thousandths.")
     ] = 100
     console_idle_minutes: Annotated[
-        int, Meta(ge=1, le=1_440, description="Minutes without a request after which an operator must sign in again.")
+        int, Meta(ge=1, le=1_440, description="Minutes after which an operator who opens and sends nothing must sign in again.")
     ] = 30
     console_session_hours: Annotated[
         int, Meta(ge=1, le=168, description="Hours after which an operator must sign in again in any case.")
@@ -271,6 +271,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             " milliseconds.",
         ),
     ] = 10_000
+    trade_days_period_ms: Annotated[
+        int, Meta(ge=10, le=600_000, description="Pause between two additions of trades to their days, milliseconds.")
+    ] = 5_000
     settlement_period_ms: Annotated[
         int, Meta(ge=10, le=600_000, description="Pause between two looks for orders that wait, milliseconds.")
     ] = 1_000

@@ -188,9 +188,7 @@ class Operators:
         """Return the operator with an e-mail address, None if nobody has it."""
         return await self._reads.row("operators", "of_email", Operator, lane, email) if is_email(email) else None
 
-    async def set_roles(
-        self, lane: int, operator_id: UUID, roles: Iterable[str], *, by: UUID | None = None
-    ) -> None:
+    async def set_roles(self, lane: int, operator_id: UUID, roles: Iterable[str], *, by: UUID | None = None) -> None:
         """Give an operator other roles, as of now in every session; refuses REQUEST_INVALID, and as `_changing`."""
         checked = checked_roles(roles)
         async with self._changing(lane, operator_id, by) as connection:
@@ -289,6 +287,7 @@ class Operators:
             await self._attempts.count(None if one is None else one.id, f"{desk}\n{email.lower()}", now)
             proof = await self._proof(one, password, code, now)
         if one is None or proof is None:
+            log.warning("sign_in_failed", operator=None if one is None else str(one.id), address=address)
             raise Refusal(Code.SIGN_IN_FAILED)
         if any(other is not None and other.enabled for other in others):
             await self._attempts.forgive(one.id)

@@ -19,6 +19,7 @@ from otcdesk.actions.publish_price import PublishPrice
 from otcdesk.api.connection import Connection, ConnectionLimits
 from otcdesk.api.proxies import TrustedProxies
 from otcdesk.app import Program, price_feed_settings, web_app
+from otcdesk.console.position.pnl import keep_up
 from otcdesk.console.system.sampler import PERIOD_MS
 from otcdesk.rails.chains import Chains
 from otcdesk.rails.price_settings import price_source_from
@@ -111,6 +112,9 @@ async def workers(program: Program) -> AsyncIterator[None]:
     async def forget_sign_ins() -> bool:
         return leadership.leads and await program.operators.forget_old()
 
+    async def add_up() -> bool:
+        return leadership.leads and await keep_up(program.desk.reads)
+
     loops = [
         Loop("deadlines", record, period_ms=settings.deadlines_period_ms),
         Loop("checkouts", buy, period_ms=_PURCHASES_PERIOD_MS),
@@ -119,6 +123,7 @@ async def workers(program: Program) -> AsyncIterator[None]:
         Loop("leases", forget, period_ms=_FORGET_PERIOD_MS),
         Loop("tokens", forget_tokens, period_ms=_HISTORY_PERIOD_MS),
         Loop("sign-ins", forget_sign_ins, period_ms=_HISTORY_PERIOD_MS),
+        Loop("days of trades", add_up, period_ms=settings.trade_days_period_ms),
         *_execution_loops(program),
         *_payout_loops(program),
         *_job_loops(program),

@@ -9,9 +9,13 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
+import structlog
+
 from otcdesk.credentials import hash_of
 from otcdesk.errors import Code, Refusal
 from otcdesk.storage.database import Reads
+
+log = structlog.get_logger()
 
 #: So many failures in a row lock an operator: for so long, twice as long after each further one, at most so long.
 FAILURES_MAX: Final = 5
@@ -44,6 +48,7 @@ class SignInAttempts:
         )
         rule = (FAILURES_MAX, LOCKED_SECONDS, LOCKED_SECONDS_MAX)
         if await self._reads.value("operators", query, key, now, *rule) is None:
+            log.warning("sign_in_locked", operator=operator_id and str(operator_id))
             raise Refusal(Code.SIGN_IN_LOCKED, retry_after_seconds=await self._seconds_until(ends, key, now))
 
     async def forgive(self, operator_id: UUID) -> None:

@@ -2,7 +2,8 @@
 
 `python scripts/measure_blotter.py [orders] [accounts] [home]`. The lane is generated, with the triggers off, in an
 embedded database: a throw-away one, or one of `home` that is kept for the next run. Of its three tenants one has nine
-tenths of the orders; one order in a hundred is under way.
+tenths of the orders; one order in a hundred is under way. Each order has one ledger transaction, which the treasury
+takes part in.
 """
 
 import asyncio
@@ -17,6 +18,7 @@ from uuid import UUID
 
 import asyncpg
 
+from otcdesk.console.books.reads import transaction
 from otcdesk.console.orders.filters import Filters
 from otcdesk.console.orders.order_page import order_page
 from otcdesk.console.orders.reads import blotter, count
@@ -166,6 +168,18 @@ insert into idempotency_keys (lane, seq, owner_id, scope, idempotency_key, outco
 select 1, seq, tenant_id, 'confirm_conversion', 'key-' || seq, 'done',
     json_build_object('order', json_build_object('id', id))::text, created_at
 from orders where product = 'conversion';
+insert into ledger_transactions (lane, seq, id, reason, order_id, caller, booked_at)
+select 1, seq, md5('booked' || seq)::uuid, 'conversion debit', id, 'worker', created_at from orders;
+insert into postings (lane, seq, transaction_id, number, source_account_id, destination_account_id, asset, units)
+select 1, seq, md5('booked' || seq)::uuid, 1, md5('payer' || seq)::uuid, md5('treasury')::uuid, 'EUR', 1 from orders;
+insert into entries (
+    lane, seq, account_id, account_version, transaction_id, posting_number, units, balance_after
+)
+select 1, o.seq, e.account_id, e.version, md5('booked' || o.seq)::uuid, 1, e.units, 1
+from orders as o
+cross join lateral (
+    values (md5('treasury')::uuid, o.seq, 1), (md5('payer' || o.seq)::uuid, 1, -1)
+) as e (account_id, version, units);
 """
 
 
@@ -256,6 +270,9 @@ async def measure(dsn: str, orders: int) -> None:
         moments = timeline(whole)
         page_ms = await measured(lambda: order_page(reads, LANE, UUID(quoted[0]), now))
         print(f"\n{'page of an order':28} {page_ms}   {len(moments)} moments")
+        booked = whole.whole.transactions[0].id
+        booked_ms = await measured(lambda: transaction(reads, LANE, booked))
+        print(f"{'page of a ledger transaction':28} {booked_ms}")
 
 
 def main(orders: int = 1_000_000, accounts: int = 100_000, home: str = "") -> None:

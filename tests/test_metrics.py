@@ -5,16 +5,11 @@ from uuid import uuid4
 
 import pytest
 
-from otcdesk.actions.approve_conversion import ApproveConversion
-from otcdesk.actions.confirm_conversion import ConfirmConversion
 from otcdesk.actions.quote_conversion import QuoteBuy
-from otcdesk.app import Program
-from otcdesk.domain.orders import Order
 from otcdesk.errors import Refusal
 from otcdesk.metrics import Metrics
-from otcdesk.rails.protocols import RailUnknown, Receipt
 from tests.support.desk import FA1, FA2, WA1, A, Lane, submit
-from tests.support.program import ScriptedRail, opened
+from tests.support.program import opened
 
 
 def value(text: bytes, series: str) -> str | None:
@@ -73,24 +68,3 @@ def test_workers_are_counted_by_how_their_steps_end(tmp_path: Path) -> None:
     assert value(text, 'otcdesk_worker_steps_total{outcome="failed",worker="settlement"}') == "1.0"
     for process in "12":
         assert value(text, f'otcdesk_worker_last_step_seconds{{process="{process}",worker="settlement"}}') is not None
-
-
-async def test_the_rail_of_a_settlement_is_counted(lane: Lane, tmp_path: Path) -> None:
-    async with opened(lane, tmp_path) as program:
-        ask = QuoteBuy(source_account_id=FA1, destination_account_id=WA1, source_units=100)
-        order: Order = (await submit(program.desk.engine, lane.number, ask, owner_id=A)).order
-        confirm = ConfirmConversion(order_id=order.id, side="buy")
-        await submit(program.desk.engine, lane.number, confirm, owner_id=A, key=str(uuid4()))
-        order = (await submit(program.desk.engine, lane.number, ApproveConversion(order_id=order.id))).order
-        program.desk.chain = ScriptedRail(RailUnknown("lost"), Receipt(done=True, detail="0xabc"))
-        await program.settlement.outcome(lane.number, order, 10_000)
-        await until_settled(program, lane, order)
-        text = program.metrics.text()
-    for outcome in ("unknown", "done"):
-        assert value(text, f'otcdesk_transfer_calls_total{{outcome="{outcome}",rail="chain"}}') == "1.0"
-
-
-async def until_settled(program: Program, lane: Lane, order: Order) -> None:
-    """Let the settlement be tried again until the order waits for nothing."""
-    while (await program.settlement.outcome(lane.number, order, 10_000)).waits_for is not None:
-        await program.settlement.settle_waiting()

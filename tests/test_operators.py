@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -219,6 +219,69 @@ async def test_nobody_of_another_desk_is_touched(site: Site) -> None:
             await attempt
         assert caught.value.code is Code.OPERATOR_NOT_FOUND
     await site.sign_in(site.code(made))
+
+
+# -- who keeps whom ----------------------------------------------------------------------------------------------------
+
+
+async def admin(site: Site, name: str) -> UUID:
+    made = await site.operators.create(lane=site.lane, email=f"{name}@desk.example", name=name, roles=[ADMIN])
+    return made.id
+
+
+def changes_of(site: Site, one: UUID, by: UUID) -> list[Coroutine[Any, Any, object]]:
+    """Return everything that is done to somebody by somebody."""
+    return [
+        site.operators.set_roles(site.lane, one, [TRADER], by=by),
+        site.operators.describe(site.lane, one, name="X", roles=[TRADER], by=by),
+        site.operators.enable(site.lane, one, enabled=False, by=by),
+        site.operators.reset(site.lane, one, by=by),
+    ]
+
+
+async def test_nobody_keeps_their_own_standing(site: Site) -> None:
+    ann = await admin(site, "ann")
+    before = await site.operators.operator(site.lane, ann)
+    for change in changes_of(site, ann, ann):
+        with pytest.raises(Refusal) as caught:
+            await change
+        assert caught.value.code is Code.OPERATOR_IS_SELF
+    assert await site.operators.operator(site.lane, ann) == before
+
+
+async def test_only_who_keeps_the_people_in_this_moment_keeps_somebody(site: Site) -> None:
+    ann, bob, made = await admin(site, "ann"), await admin(site, "bob"), await site.make()
+    await site.operators.enable(site.lane, bob, enabled=False)
+    stranger = await site.operators.create(
+        lane=(await another_desk(site))[0], email="eve@desk.example", name="Eve", roles=[ADMIN]
+    )
+    for other in (bob, made.id, stranger.id):
+        for change in changes_of(site, ann, other):
+            with pytest.raises(Refusal) as caught:
+                await change
+            assert caught.value.code is Code.DUTY_MISSING
+    await site.operators.set_roles(site.lane, made.id, [APPROVER], by=ann)
+    assert (await site.operators.operator(site.lane, made.id)).roles == [APPROVER]
+
+
+@pytest.mark.parametrize("attempt", range(5))
+async def test_of_two_who_keep_each_other_out_one_stays(site: Site, attempt: int) -> None:
+    ann, bob = await admin(site, "ann"), await admin(site, "bob")
+    done = await asyncio.gather(
+        site.operators.enable(site.lane, bob, enabled=False, by=ann),
+        site.operators.set_roles(site.lane, ann, [TRADER], by=bob),
+        return_exceptions=True,
+    )
+    refused = [one for one in done if isinstance(one, Refusal)]
+    assert [one.code for one in refused] == [Code.DUTY_MISSING]
+    people = await site.operators.of_lane(site.lane)
+    assert sum(one.enabled and ADMIN in one.roles for one in people) == 1
+
+
+async def test_the_desk_s_own_machine_may_do_anything(site: Site) -> None:
+    ann = await admin(site, "ann")
+    await site.operators.enable(site.lane, ann, enabled=False)
+    assert not (await site.operators.operator(site.lane, ann)).enabled
 
 
 # -- signing in --------------------------------------------------------------------------------------------------------

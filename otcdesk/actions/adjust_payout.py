@@ -1,13 +1,19 @@
-"""Correct what a payout took, in an order of its own: the payout stays what it was."""
+"""Correct what a payout took, in an order of its own: the payout stays what it was.
+
+No bank says how much is right, so it is a booking of the operator's like any other adjustment, and what is too large
+for one person waits for a second one.
+"""
 
 from decimal import Decimal
 from typing import Literal
 from uuid import UUID
 
 from otcdesk.actions.booking import Move, check_fits, own_account, post
-from otcdesk.actions.move_value import counter_account
+from otcdesk.actions.four_eyes import second_needed
+from otcdesk.actions.move_value import booking_seen, counter_account
 from otcdesk.actions.order_checks import found_order
 from otcdesk.actions.record_payout import payment_of
+from otcdesk.domain import duties
 from otcdesk.domain.commands import Books, Command, Moment, Reply
 from otcdesk.domain.ledger import ADJUSTMENT as ADJUSTMENTS
 from otcdesk.domain.ledger import Account, desk_account_id
@@ -26,6 +32,7 @@ from otcdesk.domain.payouts import (
     event_of,
     moved,
 )
+from otcdesk.domain.proposals import Proposal
 from otcdesk.errors import Code, Refusal
 from otcdesk.money import UNITS_MAX
 
@@ -44,14 +51,15 @@ class AdjustPayout(Command, frozen=True, kw_only=True):
 
 
 class PayoutAdjusted(Reply, frozen=True, kw_only=True):
-    """The order that corrects, and what it is about."""
+    """The order that corrects, and what it is about; or the payout as it is, and the proposal that waits."""
 
     order: Order
     payment: Payment
+    proposal: Proposal | None = None
 
 
 def adjust_payout(command: AdjustPayout, books: Books, moment: Moment) -> PayoutAdjusted:
-    """Correct the exchange rate of a settled payout (ramp contract 3.1, `AdjustmentFor`).
+    """Correct the exchange rate of a settled payout, or propose to (ramp contract 3.1, `AdjustmentFor`).
 
     Corrections that belong together share an `adjustment_id`; without one it is the first of its own. Refuses
     ORDER_NOT_FOUND, INVALID_STATE for what is not settled, AMOUNT_TOO_SMALL, AMOUNT_TOO_LARGE, BALANCE_INSUFFICIENT.
@@ -72,6 +80,19 @@ def adjust_payout(command: AdjustPayout, books: Books, moment: Moment) -> Payout
         raise Refusal(Code.BALANCE_INSUFFICIENT)
     given = command.units if command.side == CREDIT else -command.units
     check_fits(books, desk_account_id(ADJUSTMENTS, asset), current, given)
+    proposal = second_needed(
+        books,
+        moment,
+        action=adjust_payout,
+        command=command,
+        duty=duties.PAYOUTS_SETTLE,
+        subject_id=current,
+        stakes=((asset, given),),
+        exclusive=False,
+        seen=booking_seen(theirs, given, command.reason, str(corrected.id)),
+    )
+    if proposal is not None:
+        return PayoutAdjusted(order=corrected, payment=about, proposal=proposal)
     ours = counter_account(books, ADJUSTMENTS, asset)
     source, destination = (ours, theirs) if command.side == CREDIT else (theirs, ours)
     order = _order(command, moment, corrected, source, destination)

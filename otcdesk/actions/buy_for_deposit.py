@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from otcdesk.actions.booking import Move, account, own_account, place_hold, post
-from otcdesk.actions.limit_checks import check_and_count
+from otcdesk.actions.limit_checks import check_and_count, count
 from otcdesk.actions.order_checks import amount_of
 from otcdesk.actions.payout_checks import treasury_id
 from otcdesk.actions.record_payout import trade_of
@@ -94,7 +94,8 @@ def purchase(
 ) -> Order:
     """Buy for all of a settled deposit and keep what was bought on the tenant's own account; returns the order.
 
-    What completes a checkout was promised already, so no limit stands in its way: one that `is_limited` counts.
+    What completes a checkout was promised when that was opened, so it counts and no limit stands in its way; one that
+    `is_limited` is not made beyond what a limit leaves.
 
     Takes one of the moment's ids, `first_id` + 1. Refuses DEPOSIT_SPENT for a deposit that has bought already,
     PRICE_UNAVAILABLE, AMOUNT_TOO_SMALL, AMOUNT_TOO_LARGE, BALANCE_INSUFFICIENT where the tenant no longer has it,
@@ -113,8 +114,7 @@ def purchase(
     if treasury is None or not treasury.covers(bought.asset.units):
         raise Refusal(Code.TREASURY_INSUFFICIENT)
     order = moved(_order(moment, paid, facts, bought), SETTLE, moment.now)
-    if is_limited:
-        check_and_count(books, moment, order, party_id=facts.party_id)
+    (check_and_count if is_limited else count)(books, moment, order, party_id=facts.party_id)
     books.add(order)
     books.add(
         facts.with_(

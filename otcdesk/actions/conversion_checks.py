@@ -129,16 +129,21 @@ def check_deviation(books: Books, moment: Moment, pair: Pair, rate: Decimal) -> 
 
     Refuses PRICE_UNAVAILABLE where there is no market to compare with, RATE_DEVIATES.
     """
-    bps_max = guard_terms(books).deviation_bps_max
-    if bps_max is None:
+    if guard_terms(books).deviation_bps_max is None:
         return
     price = books.find(Price, tuple(pair))
     market = price.market(moment.now) if price else None
     if market is None:
         raise Refusal(Code.PRICE_UNAVAILABLE, "There is no live market to compare the rate with.")
-    apart = bps_apart(rate, market.value)
-    if abs(apart) > bps_max:
-        facts = {"market": format(plain(market.value), "f"), "bps": str(apart), "bps_max": str(bps_max)}
+    check_near(books, rate, market.value)
+
+
+def check_near(books: Books, rate: Decimal, market: Decimal) -> None:
+    """Refuse RATE_DEVIATES for a rate that is further from a market rate than the lane's guards allow."""
+    bps_max = guard_terms(books).deviation_bps_max
+    apart = bps_apart(rate, market)
+    if bps_max is not None and abs(apart) > bps_max:
+        facts = {"market": format(plain(market), "f"), "bps": str(apart), "bps_max": str(bps_max)}
         raise Refusal(Code.RATE_DEVIATES, **facts)
 
 

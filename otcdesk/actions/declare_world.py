@@ -2,7 +2,7 @@
 
 Opening balances are ledger transactions against the desk's equity. What is booked stays booked: another opening
 balance for a known account is refused with the difference, because only a booking of its own may change a balance.
-Guards are declared once: whatever a file says then, those that are set stay.
+Guards are declared once: whatever a file says then, those that are set stay, and so do those that people have removed.
 """
 
 from collections.abc import Iterable
@@ -14,6 +14,7 @@ from otcdesk.actions.declare_limits import declare_limits, limit_keys
 from otcdesk.actions.declare_payouts import declare_payouts, payout_keys
 from otcdesk.actions.declare_resales import declare_resales, resale_keys
 from otcdesk.actions.move_value import counter_account
+from otcdesk.actions.set_guards import TERMS_SUBJECT, guard_subject
 from otcdesk.actions.tally import Tally
 from otcdesk.domain.assets import ListedAsset
 from otcdesk.domain.commands import Books, Command, Moment, Reply
@@ -24,6 +25,7 @@ from otcdesk.domain.ledger import EQUITY, Account, LedgerTransaction, Posting, d
 from otcdesk.domain.noun import Noun
 from otcdesk.domain.parties import Tenant, declared_id
 from otcdesk.domain.pricing import Price, Spread
+from otcdesk.domain.proposals import OpenProposal
 from otcdesk.domain.world import Declaration, DeclaredAccount, DeclaredPrice
 from otcdesk.errors import Code, Refusal
 
@@ -72,9 +74,7 @@ def declare_world(command: DeclareWorld, books: Books, moment: Moment) -> Declar
     for price in wanted.prices:
         known_price = books.find(Price, (price.source_asset, price.destination_asset))
         tally.keep(known_price, _priced(known_price, price, moment))
-    for guard in _guards(wanted):  # the beginning only: what is set is changed by two people
-        if books.find(type(guard), guard.key) is None:
-            tally.keep(None, guard)
+    _declare_guards(tally, wanted)
     declare_brokerage(tally, wanted, moment)
     declare_payouts(tally, wanted, moment)
     declare_resales(tally, wanted, moment)
@@ -94,7 +94,9 @@ def _keys(wanted: Declaration) -> Iterable[tuple[type[Noun], object]]:
     yield from ((Price, (price.source_asset, price.destination_asset)) for price in wanted.prices)
     if wanted.terms is not None:
         yield ConversionTerms, wanted.terms.key
-    yield from ((type(guard), guard.key) for guard in _guards(wanted))
+    for guard in _guards(wanted):
+        yield type(guard), guard.key
+        yield OpenProposal, _subject(guard)
     yield from brokerage_keys(wanted)
     yield from payout_keys(wanted)
     yield from resale_keys(wanted)
@@ -107,7 +109,34 @@ def _keys(wanted: Declaration) -> Iterable[tuple[type[Noun], object]]:
 
 
 def _guards(wanted: Declaration) -> list[Guard | GuardTerms]:
-    return [*wanted.guards, *([wanted.guard_terms] if wanted.guard_terms is not None else [])]
+    """Return the guards of a file: of what it says nothing of, those that guard nothing."""
+    said = {guard.asset: guard for guard in wanted.guards}
+    return [
+        wanted.guard_terms or GuardTerms(),
+        *(said.get(asset.code, Guard(asset=asset.code)) for asset in wanted.assets),
+    ]
+
+
+def _declare_guards(tally: Tally, wanted: Declaration) -> None:
+    """Set the guards that nobody has set yet; from then on two people change them.
+
+    Those that guard nothing are kept as well: every approval looks at its guards, and only a row that exists is
+    remembered.
+    """
+    for guard in _guards(wanted):
+        known, nothing = tally.books.find(type(guard), guard.key), _nothing(guard)
+        if known is None and guard == nothing:
+            tally.books.add(guard)
+        elif known is None or (known == nothing and tally.books.find(OpenProposal, _subject(guard)) is None):
+            tally.keep(known, guard)
+
+
+def _nothing(guard: Guard | GuardTerms) -> Guard | GuardTerms:
+    return Guard(asset=guard.asset) if isinstance(guard, Guard) else GuardTerms()
+
+
+def _subject(guard: Guard | GuardTerms) -> UUID:
+    return guard_subject(guard.asset) if isinstance(guard, Guard) else TERMS_SUBJECT
 
 
 def opening_id(account_id: UUID) -> UUID:

@@ -5,6 +5,7 @@ What counts is the order's source: the cash of a buyer, the tokens of a seller, 
 limits costs nothing but a look at a row that is kept in memory.
 """
 
+from collections.abc import Sequence
 from typing import Final
 from uuid import UUID
 
@@ -29,11 +30,23 @@ def check_and_count(books: Books, moment: Moment, order: Order, *, party_id: UUI
 
     Refuses LIMIT_EXCEEDED, with the bound that is in the way and what it leaves, and then counts nothing.
     """
-    limits = [limit.at(moment.now) for limit in _limits(books, order.tenant_id, party_id, order.source_asset)]
-    for limit in limits:
-        _check(books, limit, limit.left(), order.source_units)
-    for limit in limits:
-        books.put(limit.counting(order.source_units))
+    check_left(books, moment, order.tenant_id, order.source_asset, order.source_units, party_id=party_id)
+    count(books, moment, order, party_id=party_id)
+
+
+def count(books: Books, moment: Moment, order: Order, *, party_id: UUID | None = None) -> None:
+    """Count an order that becomes binding now whatever the limits leave, because it was promised before."""
+    for limit in _limits(books, order.tenant_id, party_id, order.source_asset):
+        books.put(limit.at(moment.now).counting(order.source_units))
+
+
+def check_left(
+    books: Books, moment: Moment, tenant_id: UUID, asset: str, units: int, *, party_id: UUID | None = None
+) -> None:
+    """Refuse LIMIT_EXCEEDED for more than all bounds leave now; counts nothing."""
+    for limit in _limits(books, tenant_id, party_id, asset):
+        now = limit.at(moment.now)
+        _check(books, now, now.left(), units)
 
 
 def check_order(books: Books, tenant_id: UUID, asset: str, units: int, *, party_id: UUID | None = None) -> None:
@@ -45,13 +58,22 @@ def check_order(books: Books, tenant_id: UUID, asset: str, units: int, *, party_
         _check(books, limit, [left for left in limit.left() if left.bound == OF_ORDER], units)
 
 
+def want_limits(books: Books, orders: Sequence[tuple[UUID, UUID | None, str]]) -> None:
+    """Name at once what orders of these tenants, parties and assets are counted against."""
+    books.want(*[(Tenant, tenant_id) for tenant_id, _, _ in orders], *[(Party, party_id) for _, party_id, _ in orders])
+    books.want(*[(Limit, key) for one in orders for key in _limit_keys(books, *one)])
+
+
 def _limits(books: Books, tenant_id: UUID, party_id: UUID | None, asset: str) -> list[Limit]:
     """Return the limits that concern an order, the tenant's first; rows that are not there are not looked for twice."""
-    books.want((Tenant, tenant_id), (Party, party_id))
-    subjects = (books.find(Tenant, tenant_id), books.find(Party, party_id) if party_id is not None else None)
-    keys = [(subject.id, asset) for subject in subjects if subject is not None and subject.limited is True]
-    books.want(*[(Limit, key) for key in keys])
+    want_limits(books, [(tenant_id, party_id, asset)])
+    keys = _limit_keys(books, tenant_id, party_id, asset)
     return [limit for key in keys if (limit := books.find(Limit, key)) is not None]
+
+
+def _limit_keys(books: Books, tenant_id: UUID, party_id: UUID | None, asset: str) -> list[tuple[UUID, str]]:
+    subjects = (books.find(Tenant, tenant_id), books.find(Party, party_id) if party_id is not None else None)
+    return [(subject.id, asset) for subject in subjects if subject is not None and subject.limited is True]
 
 
 def _check(books: Books, limit: Limit, lefts: list[Left], units: int) -> None:

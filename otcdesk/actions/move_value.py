@@ -100,7 +100,7 @@ def _booked(
         subject_id=target.id,
         stakes=((target.asset, units),),
         exclusive=False,
-        seen=_seen(command, target, units),
+        seen=booking_seen(target, units, command.reason, command.reference),
     )
     if proposal is not None:
         return Booked(account=target, proposal=proposal)
@@ -117,7 +117,8 @@ def _booked(
     return Booked(transaction=transaction, account=account(books, target.id))
 
 
-def _seen(command: Booking, target: Account, units: int) -> BookingSeen:
+def booking_seen(target: Account, units: int, reason: str, reference: str) -> BookingSeen:
+    """Return what is shown of a booking on an account as it is now."""
     return BookingSeen(
         owner_id=target.owner_id,
         label=target.label,
@@ -128,8 +129,8 @@ def _seen(command: Booking, target: Account, units: int) -> BookingSeen:
         balance_after=target.balance + units,
         available=target.available,
         available_after=target.available + units,
-        reason=command.reason,
-        reference=command.reference,
+        reason=reason,
+        reference=reference,
     )
 
 

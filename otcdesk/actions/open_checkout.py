@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from otcdesk.actions.deposit_checks import GivenAddress, GivenBankDetails, open_address, open_bank_details
 from otcdesk.actions.keep_party import KeepParty, keep_party
+from otcdesk.actions.limit_checks import check_left
 from otcdesk.domain.assets import ListedAsset
 from otcdesk.domain.checkouts import (
     CHECKOUTS,
@@ -107,7 +108,8 @@ def open_checkout(command: OpenCheckout, books: Books, moment: Moment) -> Checko
     """Open a checkout.
 
     Refuses, in this order: ASSET_NOT_FOUND, FIAT_NOT_FOUND, PARTY_NOT_FOUND, AMOUNT_TOO_FINE, AMOUNT_TOO_SMALL,
-    AMOUNT_TOO_LARGE, PRICE_UNAVAILABLE, DEPOSIT_PLACE_TAKEN where the place is another checkout's (ramp contract 3.9).
+    AMOUNT_TOO_LARGE, PRICE_UNAVAILABLE, LIMIT_EXCEEDED for fiat that may not be turned over now, DEPOSIT_PLACE_TAKEN
+    where the place is another checkout's (ramp contract 3.9). What pays out is limited when it is confirmed.
     """
     party_id = named_party_id(moment.owner_id, command.party)
     books.want((ListedAsset, command.asset), (ListedAsset, command.fiat), (Party, party_id))
@@ -120,6 +122,8 @@ def open_checkout(command: OpenCheckout, books: Books, moment: Moment) -> Checko
     if command.person is None and books.find(Party, party_id) is None:
         raise Refusal(Code.PARTY_NOT_FOUND)
     terms = _terms(command, books, moment, asset, fiat)
+    if command.side == FIAT_IN:
+        check_left(books, moment, moment.owner_id, terms.source.asset.code, terms.source.units, party_id=party_id)
     order = _order(command, moment, terms)
     if command.person is not None:
         keep_party(command.person, books, moment)

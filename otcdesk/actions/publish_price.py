@@ -1,8 +1,14 @@
-"""Put prices in force: what a feed saw, what the operator sets until a time, and a feed switched off and on."""
+"""Put prices in force: what a feed saw, what the operator sets until a time, and a feed switched off and on.
+
+What an operator sets is the market for everybody, for the guards of rates as well. So it is itself no further from what
+the feed saw last than they allow, or one person could move the market and then approve at it.
+"""
 
 from datetime import timedelta
 from decimal import Decimal
 
+from otcdesk.actions.conversion_checks import check_near
+from otcdesk.actions.four_eyes import want_guards
 from otcdesk.domain.commands import Books, Command, Moment, Reply
 from otcdesk.domain.pricing import Price
 from otcdesk.errors import Code, Refusal
@@ -20,7 +26,7 @@ class PublishPrice(Command, frozen=True, kw_only=True):
 
 
 class SetPrice(Command, frozen=True, kw_only=True):
-    """The operator's own market rate, which wins over the feed for `lasts_seconds`."""
+    """The operator's own market rate, which wins over the feed for `lasts_seconds`; 0: not any longer."""
 
     source_asset: str
     destination_asset: str
@@ -56,10 +62,18 @@ def publish_price(command: PublishPrice, books: Books, moment: Moment) -> PriceR
 
 
 def set_price(command: SetPrice, books: Books, moment: Moment) -> PriceReply:
-    """Let the operator's rate be in force for a while; refuses PRICE_NOT_FOUND."""
+    """Let the operator's rate be in force for a while.
+
+    Refuses PRICE_NOT_FOUND, RATE_DEVIATES from what the feed has seen last, though it may be stale or switched off. What
+    no feed has ever seen is what the operator says, and to end what is set is always allowed.
+    """
+    price = _found(books, command)
+    if command.lasts_seconds and price.feed_rate is not None:
+        want_guards(books, ())
+        check_near(books, command.rate, price.feed_rate)
     return _put(
         books,
-        _found(books, command).with_(
+        price.with_(
             set_rate=plain(command.rate),
             set_by=moment.caller,
             set_at=moment.now,

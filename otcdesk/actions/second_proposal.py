@@ -11,6 +11,7 @@ from uuid import UUID
 
 import msgspec
 
+from otcdesk.actions.adjust_payout import AdjustPayout, PayoutAdjusted, adjust_payout
 from otcdesk.actions.approve_conversion import ApprovalReply, ApproveConversion, approve_conversion
 from otcdesk.actions.four_eyes import check_duty, text_of
 from otcdesk.actions.move_value import Adjust, Booked, Deposit, Withdraw, adjust, deposit, withdraw
@@ -48,6 +49,7 @@ PROPOSABLE: Final[Mapping[str, Proposable]] = {
         (Deposit, deposit, Booked),
         (Withdraw, withdraw, Booked),
         (Adjust, adjust, Booked),
+        (AdjustPayout, adjust_payout, PayoutAdjusted),
         (SetDeskFees, set_desk_fees, TermsReply),
         (SetGuard, set_guard, GuardReply),
         (SetGuardTerms, set_guard_terms, GuardTermsReply),

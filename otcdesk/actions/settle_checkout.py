@@ -11,6 +11,7 @@ from typing import TypeVar
 from uuid import UUID
 
 from otcdesk.actions.buy_for_deposit import purchase, purchase_wants
+from otcdesk.actions.limit_checks import want_limits
 from otcdesk.domain.checkouts import (
     CHECKOUTS,
     FAIL,
@@ -70,6 +71,8 @@ def settle_checkouts(command: SettleCheckouts, books: Books, moment: Moment) -> 
     books.want(*[(AwaitedPayment, place) for place in places])
     rows = [row for place in places if (row := books.find(AwaitedPayment, place)) is not None]
     books.want(*[key for row in rows for key in _row_wants(row)])
+    checkouts = [(_found(books, Order, row.order_id), _found(books, Checkout, row.order_id)) for row in rows]
+    want_limits(books, [(order.tenant_id, terms.party_id, order.source_asset) for order, terms in checkouts])
     share = PURCHASES_MAX // max(len(rows), 1)
     bought = 0
     for number, row in enumerate(rows):

@@ -41,6 +41,11 @@ class Maintenance:
         self._closed: _Closed | None = None
         self._read_at = 0
 
+    @property
+    def dialects(self) -> frozenset[str]:
+        """Return what can be closed."""
+        return self._dialects
+
     async def check(self, dialect: str, lane: int | None) -> None:
         """Refuse MAINTENANCE where a dialect is closed; for who is in no lane (None), if it is in every live one."""
         if dialect not in self._dialects:

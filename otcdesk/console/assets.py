@@ -1,11 +1,14 @@
 """What pages need besides themselves: styles, scripts and a picture, from this server only.
 
-Each is known by a digest of its content, so that a browser may keep it for ever and never has an old one.
+Each is known by a digest of its content, so that a browser may keep it for ever and never has an old one. Under another
+digest, as of a page that another version of the program has made, it is answered and not kept.
 """
 
 import hashlib
 from collections.abc import Mapping
 from importlib.resources import files
+
+import msgspec
 
 from otcdesk.api.dialect import Call
 from otcdesk.api.http import Answer
@@ -45,4 +48,6 @@ async def show_asset(call: Call) -> Answer:
     content = _ASSETS.get(name)
     if content is None:
         raise Refusal(Code.ROUTE_UNKNOWN)
-    return Answer(200, content, content_type=_TYPES[name.rpartition(".")[2]], kept_for=_FOR_EVER)
+    answer = Answer(200, content, content_type=_TYPES[name.rpartition(".")[2]])
+    is_of_this = call.request.query.get("v") == _DIGESTS[name]
+    return msgspec.structs.replace(answer, kept_for=_FOR_EVER) if is_of_this else answer

@@ -94,6 +94,8 @@ class ConsoleBase(Pages):
             if route.scope not in call.caller.scopes:
                 raise Refusal(Code.DUTY_MISSING, duty=route.scope)
             self.count_request(call.caller)
+            if not call.is_fragment:
+                call.head = await self.services.feed.head(call.caller.lane)
         if route.body is not None:
             call.body = await self.read_body(request, route)
             check_origin(request)
@@ -114,7 +116,7 @@ class ConsoleBase(Pages):
 
     async def _session(self, request: Request) -> OperatorSession | None:
         token = cookie_of(request)
-        return await self.services.operators.session(token) if token else None
+        return await self.services.operators.session(token, seen=is_by_a_person(request)) if token else None
 
     def headers_of(self, request: Request) -> Headers:
         """Return what keeps a page to itself, and lets its own scripts run."""
@@ -128,9 +130,11 @@ class ConsoleBase(Pages):
         """Send who is not signed in to where they can; show anybody else what went wrong."""
         if refusal.code is Code.UNAUTHENTICATED:
             if request.header("hx-request") == "true":
-                return Answer(204, b"", ((b"hx-redirect", _signing_in(request, "").encode("ascii")),))
+                leads = (b"hx-redirect", _signing_in(request, "").encode("ascii"))
+                return Answer(204, b"", (leads, *self.headers_of(request)))
             if request.method in {"GET", "HEAD"}:
-                return see_other(_signing_in(request, _path_of(request)))
+                answer = see_other(_signing_in(request, _path_of(request)))
+                return Answer(answer.status, b"", answer.headers + self.headers_of(request), answer.content_type)
         return super().refused(refusal, request)
 
     def error_body(self, reply: Reply, refusal: Refusal, request: Request) -> bytes:
@@ -159,6 +163,11 @@ def cookie_of(request: Request) -> str:
         if name == COOKIE:
             return value
     return ""
+
+
+def is_by_a_person(request: Request) -> bool:
+    """Tell whether somebody opened or sent something; what an open page asks for by itself keeps nobody signed in."""
+    return request.header("hx-request") != "true" and request.header("sec-fetch-mode") in {None, "navigate"}
 
 
 def check_origin(request: Request) -> None:

@@ -49,16 +49,24 @@ class Feed:
         """Return how many pages are told now."""
         return sum(map(len, self._listeners.values()))
 
+    async def head(self, lane: int) -> int:
+        """Return the number of a lane's newest batch."""
+        ((_, head),) = await self._reads.records("lanes", "heads_of", [lane])
+        return int(head)
+
     def stream(
-        self, lane: int, person: str, is_signed_in: Callable[[], Awaitable[bool]]
+        self, lane: int, person: str, is_signed_in: Callable[[], Awaitable[bool]], *, since: int | None = None
     ) -> AsyncGenerator[bytes, None]:
-        """Return what a page of a lane is told until its person is signed out; refuses RATE_LIMITED past the bounds."""
+        """Return what a page of a lane is told until its person is signed out; refuses RATE_LIMITED past the bounds.
+
+        What has moved `since` the batch that the page was made after is told at once: nobody was listening meanwhile.
+        """
         if self.streams >= STREAMS_MAX or self._by_person.get(person, 0) >= STREAMS_PER_PERSON_MAX:
             raise Refusal(Code.RATE_LIMITED, "Too many pages are open.", retry_after_seconds=10)
-        return self._told(lane, person, is_signed_in)
+        return self._told(lane, person, is_signed_in, since)
 
     async def _told(
-        self, lane: int, person: str, is_signed_in: Callable[[], Awaitable[bool]]
+        self, lane: int, person: str, is_signed_in: Callable[[], Awaitable[bool]], since: int | None
     ) -> AsyncGenerator[bytes, None]:
         moved = asyncio.Event()
         self._listen(lane, person, moved)
@@ -66,12 +74,14 @@ class Feed:
         ends_at, asked_at = now() + _STREAM_SECONDS, now()
         try:
             yield _HELLO
+            if since is not None:
+                await self._catch_up(lane, since, moved)
             while now() < ends_at:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout_at(asked_at + _SIGN_OF_LIFE_SECONDS):
                         await moved.wait()
                 if now() >= asked_at + _SIGN_OF_LIFE_SECONDS:
-                    if not await is_signed_in():
+                    if await _has_left(is_signed_in):
                         return
                     asked_at = now()
                     yield _SIGN_OF_LIFE
@@ -80,6 +90,17 @@ class Feed:
                     yield b"event: books\ndata: %d\n\n" % self._heads.get(lane, 0)
         finally:
             self._forget(lane, person, moved)
+
+    async def _catch_up(self, lane: int, since: int, moved: asyncio.Event) -> None:
+        """Let a page know what has moved since it was made, and what moves after the look by which that is found."""
+        try:
+            head = await self.head(lane)
+        except DATABASE_DOWN:
+            moved.set()  # it may have: the page looks by itself
+            return
+        self._heads.setdefault(lane, head)
+        if head != since:
+            moved.set()
 
     def _listen(self, lane: int, person: str, moved: asyncio.Event) -> None:
         self._listeners.setdefault(lane, set()).add(moved)
@@ -121,3 +142,11 @@ class Feed:
             self._looking.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._looking
+
+
+async def _has_left(is_signed_in: Callable[[], Awaitable[bool]]) -> bool:
+    """Tell whether somebody has signed out; while the database is away nobody knows, and there is nothing to tell."""
+    try:
+        return not await is_signed_in()
+    except DATABASE_DOWN:
+        return False

@@ -1,6 +1,7 @@
 """Fields of forms, read: each is refused with a sentence that names it, whatever somebody has typed or sent."""
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from typing import Final
@@ -14,8 +15,14 @@ from otcdesk.money import RATE_DECIMALS_MAX, parse_percent, parse_rate, parse_un
 #: Texts are kept for ever: so long at most.
 TEXT_LENGTH_MAX: Final = 500
 
+#: Nobody leafs further.
+_PAGES_MAX: Final = 10_000
+
 _KEY: Final = re.compile(r"[A-Za-z0-9_-]{16,64}", re.ASCII)
 _WHOLE: Final = re.compile(r"[0-9]{1,9}", re.ASCII)
+
+#: Thousands parted as the console itself writes them. Any other comma may be meant as a decimal point.
+_GROUPED: Final = re.compile(r"[-\u2212]?[0-9]{1,3}(,[0-9]{3})+(\.[0-9]*)?")
 
 
 def _wrong(sentence: str) -> Refusal:
@@ -23,8 +30,9 @@ def _wrong(sentence: str) -> Refusal:
 
 
 def _number(call: ConsoleCall, name: str) -> str:
-    """Return a number as typed, without the commas that part thousands."""
-    return call.field(name).replace(",", "").replace("\u00a0", "").replace(" ", "")
+    """Return a number as typed, without the commas that part thousands; with any other comma it stays no number."""
+    text = call.field(name).replace("\u00a0", "").replace(" ", "")
+    return text.replace(",", "") if _GROUPED.fullmatch(text) else text
 
 
 def text_of(
@@ -131,6 +139,12 @@ def named_id(text: str) -> UUID | None:
         return canonical_uuid(text)
     except ValueError:
         return None
+
+
+def page_number(query: Mapping[str, str]) -> int:
+    """Return which page of a list is asked for, from 1; what is no number asks for the first."""
+    text = query.get("page", "")
+    return min(max(int(text), 1), _PAGES_MAX) if _WHOLE.fullmatch(text) else 1
 
 
 def day_of(text: str) -> date | None:

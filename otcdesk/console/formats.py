@@ -82,6 +82,13 @@ def when(at: datetime | None) -> Markup:
     )
 
 
+def lately(at: datetime, now: datetime) -> Markup:
+    """Return a time of UTC without its day where that is today's."""
+    utc, today = at.astimezone(UTC), now.astimezone(UTC).date()
+    text = f"{utc:%H:%M:%S}" if utc.date() == today else f"{utc:%Y-%m-%d %H:%M:%S}"
+    return Markup('<time datetime="{}">{}</time>').format(utc.isoformat(timespec="milliseconds"), text)
+
+
 def short(value: UUID | str | None) -> Markup:
     """Return an id by its last letters, with the whole of it at hand."""
     if value is None:
@@ -130,6 +137,7 @@ FILTERS: dict[str, Any] = {
     "bare": bare,
     "grouped": grouped,
     "lasting": lasting,
+    "lately": lately,
     "lines": lines,
     "percent": percent,
     "person": person,

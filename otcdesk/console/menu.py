@@ -2,6 +2,8 @@
 
 import msgspec
 
+from otcdesk.domain import duties
+
 
 class Place(msgspec.Struct, frozen=True):
     """One entry: its name, its path, and its letter."""
@@ -13,6 +15,8 @@ class Place(msgspec.Struct, frozen=True):
     sandbox: bool = False
     #: What says how many wait there.
     counts: str = ""
+    #: Shown to those only whose roles carry it.
+    duty: str = duties.READ
 
 
 class Group(msgspec.Struct, frozen=True):
@@ -48,7 +52,7 @@ MENU = (
             Place("Tenants", "/console/tenants", "t"),
             Place("Guards and terms", "/console/guards", "d"),
             Place("Webhooks", "/console/webhooks", "w"),
-            Place("People", "/console/people", "e"),
+            Place("People", "/console/people", "e", duty=duties.STAFF_MANAGE),
             Place("System", "/console/system", "s"),
             Place("Sandbox", "/console/sandbox", "x", sandbox=True),
         ),

@@ -53,7 +53,6 @@ SAID = {
     "arrived": "It has arrived.",
     "disabled": "Kept out. Their sessions are ended.",
     "enabled": "Let in again.",
-    "closed": "Closed.",
     "opened": "Open again.",
     "deleted": "Deleted. Nothing is sent to it any more.",
     "recovered": "What did not arrive is due again.",
@@ -79,12 +78,14 @@ class FormRoute(Route, frozen=True, kw_only=True):
 class ConsoleCall(Call):
     """A request for a page, with the session that it belongs to, and what was refused if the page is shown again."""
 
-    __slots__ = ("obstacle", "session")
+    __slots__ = ("head", "obstacle", "session")
 
     def __init__(self, *arguments: Any, session: OperatorSession | None) -> None:
         super().__init__(*arguments)
         self.session = session
         self.obstacle: Refusal | None = None
+        #: The newest batch of the lane before anything was read for the page, which is told of those after it.
+        self.head = 0
 
     @property
     def signed_in(self) -> OperatorSession:
@@ -152,6 +153,7 @@ async def common_facts(call: ConsoleCall) -> dict[str, Any]:
         "query": dict(query),
         "said": SAID.get(dict(query).get(_SAID, "")),
         "obstacle": call.obstacle,
+        "head": call.head,
         "given": call.body if isinstance(call.body, dict) else {},
         "request_id": call.request.id,
         "scales": await scales_of(call),

@@ -241,10 +241,14 @@ class Codec:
 
 
 def _build_of(catalogue: Catalogue) -> str:
-    """Return what is the same in two processes only if they understand each other: all commands, replies and codes."""
+    """Return what is the same in two processes only if they understand each other.
+
+    All commands, replies and codes, and what is said of the person who asks: whoever missed their duties would let them
+    do everything.
+    """
     verbs = [
         (verb.name, msgspec.json.schema(command), msgspec.json.schema(verb.reply))
         for command, verb in catalogue.items()
     ]
-    shapes = (__version__, verbs, [code.name for code in Code])
+    shapes = (__version__, verbs, msgspec.json.schema(InPerson), [code.name for code in Code])
     return hashlib.sha256(msgspec.json.encode(shapes)).hexdigest()

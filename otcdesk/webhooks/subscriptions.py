@@ -332,14 +332,15 @@ def _checked_types(envelope: Envelope, owner_id: UUID, names: Sequence[str]) -> 
     if not 1 <= len(names) <= EVENT_TYPES_MAX:
         raise Refusal(Code.REQUEST_INVALID, f"A webhook needs 1 to {EVENT_TYPES_MAX} event types.")
     wanted = list(dict.fromkeys(names))
-    unknown = [name for name in wanted if name not in envelope.event_types or not _may_name(owner_id, name)]
+    unknown = [name for name in wanted if name not in envelope.event_types or not may_name(owner_id, name)]
     if unknown:
         named = ", ".join(repr(name[:_SHOWN_TYPE_CHARACTERS]) for name in unknown)
         raise Refusal(Code.EVENT_TYPE_UNKNOWN, f"There is no event type {named}.")
     return wanted
 
 
-def _may_name(owner_id: UUID, name: str) -> bool:
+def may_name(owner_id: UUID, name: str) -> bool:
+    """Tell whether an owner may be told what an event type is about: some of it is for the operator alone."""
     kind = CATALOGUE.get(name)
     return kind is None or kind.for_tenants or owner_id == DESK_ID
 

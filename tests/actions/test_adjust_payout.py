@@ -4,9 +4,14 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import pytest
 
 from otcdesk.actions.adjust_payout import AdjustPayout, PayoutAdjusted
+from otcdesk.actions.move_value import BookingSeen
+from otcdesk.actions.second_proposal import SecondProposal
+from otcdesk.domain import duties
+from otcdesk.domain.guards import Guard
 from otcdesk.domain.ledger import Account, LedgerTransaction
 from otcdesk.domain.orders import Order, Trade
 from otcdesk.domain.payouts import Payment, current_id
@@ -137,3 +142,23 @@ def test_only_a_settled_payout_is_adjusted() -> None:
     assert desk.refuse(adjusting(order)) is Code.INVALID_STATE
     desk.put(order.with_(product="conversion"))
     assert desk.refuse(adjusting(order)) is Code.ORDER_NOT_FOUND
+
+
+@pytest.mark.parametrize("side, units", [("credit", 2_000_000), ("debit", -2_000_000)])
+def test_a_large_adjustment_takes_two_people(side: str, units: int) -> None:
+    desk = ramp_desk()
+    paid = settled(desk)
+    desk.put(Guard(asset="USDC", second_from_units=2_000_000))
+    adjusted(desk, paid, side, 1_999_999)
+    before = current(desk)
+    waits = adjusted(desk, paid, side, 2_000_000)
+    assert waits.proposal is not None
+    assert (waits.order, waits.payment, current(desk)) == (paid, desk.get(Payment, paid.id), before)
+    seen = msgspec.json.decode(waits.proposal.seen, type=BookingSeen)
+    assert (waits.proposal.duty, waits.proposal.subject_id) == (duties.PAYOUTS_SETTLE, current_id(B1, "USDC"))
+    assert (seen.units, seen.balance_after, seen.reference) == (units, before[0] + units, str(paid.id))
+    command = SecondProposal(proposal_id=waits.proposal.id)
+    assert desk.refuse(command, caller="operator") is Code.SAME_PERSON
+    answered = desk.act(command, caller="another").answered()
+    assert (answered.proposal, answered.order.side, answered.payment.adjusts_id) == (None, side, paid.id)
+    assert current(desk) == (before[0] + units, before[1] + units)

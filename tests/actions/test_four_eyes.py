@@ -14,7 +14,7 @@ from otcdesk.actions.catalogue import CATALOGUE
 from otcdesk.actions.confirm_conversion import ConfirmConversion
 from otcdesk.actions.four_eyes import check_duty, second_needed
 from otcdesk.actions.move_value import Adjust, BookingSeen, Deposit, Withdraw
-from otcdesk.actions.publish_price import SetPrice, SwitchFeed
+from otcdesk.actions.publish_price import PublishPrice, SetPrice, SwitchFeed
 from otcdesk.actions.quote_conversion import QuoteBuy
 from otcdesk.actions.requote_conversion import RequoteConversion
 from otcdesk.actions.set_fees import SetDeskFees
@@ -26,6 +26,7 @@ from otcdesk.domain.duties import APPROVER, TRADER
 from otcdesk.domain.events import Event
 from otcdesk.domain.ledger import Account, LedgerTransaction
 from otcdesk.domain.orders import Order
+from otcdesk.domain.pricing import Price
 from otcdesk.domain.proposals import OpenProposal, Proposal
 from otcdesk.domain.resales import ResaleTerms
 from otcdesk.errors import Code, Refusal
@@ -259,11 +260,34 @@ def test_without_a_market_no_rate_is_near_it() -> None:
 def test_how_far_the_rate_is_from_the_market_is_judged_again() -> None:
     desk = guarded()
     proposal = approval_proposed(desk, confirmed(desk))
-    desk.act(SetPrice(source_asset="EUR", destination_asset="USDC", rate=Decimal("1.2"), lasts_seconds=60))
+    desk.act(seen_by_the_feed("1.2"))
     command = second_proposal.SecondProposal(proposal_id=proposal.id)
     assert desk.refuse(command, caller=SECOND) is Code.RATE_DEVIATES
-    desk.clock.advance(seconds=60)
+    desk.act(seen_by_the_feed("1.09"))
     assert seconded(desk, proposal).proposal.state == "carried_out"
+
+
+def test_nobody_moves_the_market_away_from_the_feed_to_approve_at_it() -> None:
+    desk = guarded()
+    confirmed(desk, units=50_000)
+    pair: Any = {"source_asset": "EUR", "destination_asset": "USDC"}
+    far, near = Decimal("1.2"), Decimal("1.11")
+    desk.act(SetPrice(**pair, rate=near, lasts_seconds=60))
+    for _ in range(2):  # not in steps, and neither with the feed switched off
+        with pytest.raises(Refusal) as refused:
+            desk.act(SetPrice(**pair, rate=far, lasts_seconds=60))
+        assert refused.value.code is Code.RATE_DEVIATES
+        assert refused.value.facts == {"market": "1.0842", "bps": "1068.07", "bps_max": "300"}
+        desk.act(SwitchFeed(**pair, up=False))
+    desk.act(seen_by_the_feed("1.3"))
+    desk.act(SetPrice(**pair, rate=near, lasts_seconds=0))  # to end what is set is always allowed
+    assert desk.get(Price, ("EUR", "USDC")).market(desk.clock.now()) is None
+
+
+def seen_by_the_feed(rate: str) -> PublishPrice:
+    return PublishPrice(
+        source_asset="EUR", destination_asset="USDC", rate=Decimal(rate), feed="fixed", stale_after_ms=None
+    )
 
 
 # -- fees --------------------------------------------------------------------------------------------------------------

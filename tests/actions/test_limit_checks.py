@@ -273,15 +273,33 @@ def test_a_rules_purchase_counts_once_as_the_deposit_that_it_spends() -> None:
     brokerage.assert_balanced(desk)
 
 
+@pytest.mark.parametrize("subject", [B1, ADA], ids=["tenant", "party"])
+def test_a_checkout_that_is_paid_in_is_not_opened_past_the_limit(subject: UUID) -> None:
+    desk = stocked_desk()
+    for bound in ("order", "day", "month"):
+        limited(desk, subject, "EUR", **{bound: 9_999})
+        assert desk.refuse(checkouts.opening("fiat_in"), owner_id=B1) is Code.LIMIT_EXCEEDED
+    limited(desk, subject, "EUR", day=10_000)
+    paid, later = checkouts.opened(desk, "fiat_in"), checkouts.opened(desk, "fiat_in")
+    assert paid.checkout is not None
+    assert later.checkout is not None
+    assert used(desk, subject, "EUR") == (0, 0)
+    checkouts.wired(desk, 10_000, paid.checkout.reference)
+    assert used(desk, subject, "EUR") == (10_000, 10_000)
+    assert desk.refuse(checkouts.opening("fiat_in"), owner_id=B1) is Code.LIMIT_EXCEEDED
+    checkouts.wired(desk, 10_000, later.checkout.reference)  # it was opened before
+    assert used(desk, subject, "EUR") == (20_000, 20_000)
+
+
 def test_what_completes_a_checkout_is_bought_whatever_the_limit() -> None:
     desk = stocked_desk()
-    limited(desk, B1, "EUR", order=0)
     opened = checkouts.opened(desk, "fiat_in")
+    limited(desk, B1, "EUR", order=0)
     assert opened.checkout is not None
     checkouts.confirmed(desk, opened.order_id, arrival_seconds=3_600)
     checkouts.wired(desk, 10_000, opened.checkout.reference)
     assert desk.get(Order, opened.order_id).state == "settled"
-    assert used(desk, B1, "EUR") == (0, 0)
+    assert used(desk, B1, "EUR") == (10_000, 10_000)
 
 
 # -- resale ------------------------------------------------------------------------------------------------------------

@@ -172,16 +172,28 @@ def test_a_world_declares_the_guards_once() -> None:
     ]
     desk = PureDesk()
     assert guards_of(CONTRACT_WORLD) == (None, [])
-    assert (desk.all(Guard), desk.all(GuardTerms)) == ([], [])
+    nothing = [Guard(asset=asset) for asset in ("EUR", "GBP", "USDC")]  # rows that exist are remembered
+    assert (desk.all(Guard), desk.all(GuardTerms)) == (nothing, [GuardTerms()])
     desk.act(DeclareWorld(declaration=declaration_of(parse_world(GUARDED_WORLD))))
+    guards.insert(1, Guard(asset="GBP"))
     assert (desk.all(GuardTerms), desk.all(Guard)) == ([terms], guards)
     weaker = (
         GUARDED_WORLD.replace("1000.00", "9000.00").replace("= 300", "= 900").replace('"USDC"\nsecond', '"GBP"\nsecond')
     )
     weaker = weaker.replace('second_from = "1000"', 'second_from = "5.00"')
     declared = desk.act(DeclareWorld(declaration=declaration_of(parse_world(weaker))))
-    assert (declared.added, desk.all(GuardTerms), desk.all(Guard)[:2]) == (1, [terms], guards)
-    assert desk.get(Guard, "GBP").second_from_units == 500
+    assert (declared.added, declared.changed, desk.all(GuardTerms)) == (0, 1, [terms])
+    assert desk.all(Guard) == [guards[0], Guard(asset="GBP", second_from_units=500), guards[2]]
+
+
+def test_a_guard_that_people_have_removed_is_not_declared_again() -> None:
+    desk = guarded()
+    removed = SetGuard(
+        asset="EUR", second_from_units=None, typed_from_units=None, exposure_units_max=None, why="no cash any more"
+    )
+    seconded(desk, proposed(desk, removed))
+    declared = desk.act(DeclareWorld(declaration=declaration_of(parse_world(GUARDED_WORLD))))
+    assert (declared.added, declared.changed, desk.get(Guard, "EUR")) == (0, 0, Guard(asset="EUR"))
 
 
 @pytest.mark.parametrize("world", [CONTRACT_WORLD, GUARDED_WORLD], ids=["the first guard", "another"])

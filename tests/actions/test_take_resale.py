@@ -111,6 +111,14 @@ def test_other_ways_to_be_refused() -> None:
     assert desk.refuse(taking(order.id), owner_id=compact("001")) is Code.BRANCH_NOT_FOUND
 
 
+def test_the_desk_takes_and_closes_for_any_branch() -> None:
+    desk = estate_desk()
+    taken, closed = listed(desk), listed(desk, 1)
+    assert desk.act(taking(taken.id)).order.state == "completed"
+    assert desk.act(closing(closed.id)).order.state == "cancelled"
+    assert taking(taken.id).subject_id == taken.id
+
+
 def test_a_branch_without_funds_in_the_currency_covers_nothing() -> None:
     desk = estate_desk()
     order = listed(desk)

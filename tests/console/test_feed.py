@@ -1,6 +1,7 @@
 """Being told when the books move: at once, of one's own lane only, and no longer than one is signed in."""
 
 import asyncio
+import re
 from contextlib import ExitStack
 
 import httpx
@@ -15,12 +16,12 @@ from tests.support.served import NewWorld
 from tests.support.server import NO_AUTHORITIES, World, wait_until
 
 
-def events(person: Person, stack: ExitStack) -> httpx.Response:
+def events(person: Person, stack: ExitStack, path: str = "/console/events") -> httpx.Response:
     """Open a stream, and leave it open."""
     http = stack.enter_context(
         httpx.Client(base_url=person.server.url, verify=NO_AUTHORITIES, timeout=20, cookies=person.http.cookies)
     )
-    return stack.enter_context(http.stream("GET", "/console/events"))
+    return stack.enter_context(http.stream("GET", path))
 
 
 def test_a_page_is_told_when_its_own_lane_moves(world: World, new_world: NewWorld) -> None:
@@ -41,6 +42,17 @@ def test_a_page_is_told_when_its_own_lane_moves(world: World, new_world: NewWorl
 
         wait_until(is_told, "the page is told")
         assert told == ["event: books"]
+
+
+def test_a_page_is_told_what_moved_before_it_listened(world: World) -> None:
+    """Between its making and its stream, and between two streams of it, nobody listened."""
+    person = signed_in(world, "trader")
+    (path,) = re.findall(r'sse-connect="(/console/events\?since=\d+)"', person.get("/orders").text)
+    world.buy("10.00")
+    with ExitStack() as stack:
+        stream = events(person, stack, path)
+        assert stream.headers["x-accel-buffering"] == "no"
+        assert next(line for line in stream.iter_lines() if line.startswith("event: ")) == "event: books"
 
 
 def test_somebody_may_open_so_many_pages_and_no_more(world: World) -> None:
@@ -76,6 +88,35 @@ async def test_who_is_signed_out_is_told_nothing_more(reads: Reads, monkeypatch:
     async with asyncio.timeout(10):
         assert [piece async for piece in stream] == []
     assert feed.streams == 0
+    await feed.stop()
+
+
+async def test_a_page_that_is_up_to_date_is_told_only_what_comes(reads: Reads, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feeds, "_SIGN_OF_LIFE_SECONDS", 0.01)
+    feed = Feed(reads)
+    stream = feed.stream(1, "person:a", _always, since=await feed.head(1))
+    assert [await anext(stream), await anext(stream)] == [b"retry: 2000\n\n", b": still here\n\n"]
+    feed._seen(1, feed._heads[1] + 1)
+    assert (await anext(stream)).startswith(b"event: books\n")
+    await stream.aclose()
+    await feed.stop()
+
+
+async def test_while_the_database_is_away_pages_stay_and_look_by_themselves(
+    reads: Reads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feeds, "_SIGN_OF_LIFE_SECONDS", 0.01)
+    feed = Feed(reads)
+
+    async def nobody_knows(*_: object) -> bool:
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(feed, "head", nobody_knows)
+    stream = feed.stream(1, "person:a", nobody_knows, since=7)
+    pieces = [await anext(stream) for _ in range(3)]
+    assert pieces[0] == b"retry: 2000\n\n"
+    assert {b": still here\n\n", b"event: books\ndata: 0\n\n"} <= set(pieces)
+    await stream.aclose()
     await feed.stop()
 
 

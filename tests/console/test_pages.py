@@ -10,10 +10,8 @@ from tests.support.console_pages import Site, everybody
 from tests.support.consoles import Person, context_of
 from tests.support.server import DeskServer
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
-
-#: What answers something else than a page, and what nobody is led to by a link.
-NO_PAGES = {"GET /static/{name}", "GET /events", "GET /", "GET /sign-in"}
+#: What answers something else than a page, what nobody is led to by a link, and what this world has none of.
+NO_PAGES = {"GET /static/{name}", "GET /events", "GET /", "GET /sign-in", "GET /proposals/{id}"}
 
 
 @pytest.fixture(scope="module")
@@ -30,8 +28,9 @@ def person(busy: BusyDesk) -> Person:
 
 
 @pytest.fixture(scope="module")
-def site(person: Person) -> Site:
-    return Site(person)
+def site(busy: BusyDesk, person: Person) -> Site:
+    orders = [f"/console/orders/{ids[0]}" for ids in busy.orders.values()]
+    return Site(person, *orders, "/console/search?q=EUR")
 
 
 def test_every_link_leads_to_a_page_and_every_page_has_a_link(site: Site) -> None:
@@ -45,6 +44,7 @@ def _is_file(path: str) -> bool:
     return "." in path.rpartition("/")[2]
 
 
+@pytest.mark.asyncio(loop_scope="session")
 @pytest.mark.parametrize("width", [1280, 360])
 async def test_every_page_is_for_everybody(browser: Browser, person: Person, site: Site, width: int) -> None:
     """In the light all that axe knows is asked; in the dark only colours are others."""

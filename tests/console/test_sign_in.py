@@ -30,6 +30,20 @@ def test_a_wrong_part_is_not_told_apart(world: World) -> None:
         assert Code.SIGN_IN_FAILED.sentence in Html(answer.text).text
 
 
+def test_who_fails_to_sign_in_again_stays_signed_in_and_is_told(world: World) -> None:
+    person, other = signed_in(world, "trader"), make_operator(world, "approver", name="Ada")
+    before, fields = person.token, {"email": other.email, "password": other.password}
+    answer = person.post("/sign-in", {**fields, "code": "x"})
+    assert answer.status_code == 401
+    assert Code.SIGN_IN_FAILED.sentence in Html(answer.text).text
+    assert person.get("/account").status_code == 200
+    assert person.post("/sign-in", {**fields, "code": code_of(other)}).status_code == 303
+    assert "Ada" in person.open("/account").text
+    again = Person(world.server)
+    again.http.cookies.set(COOKIE, before)
+    assert again.get("/account").status_code == 303
+
+
 def test_a_session_cannot_be_planted(world: World) -> None:
     made, person = make_operator(world, "trader"), Person(world.server)
     fields = {"email": made.email, "password": made.password, "code": code_of(made)}

@@ -3,15 +3,18 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import asyncpg
 import pytest
 
+from otcdesk.actions.approve_conversion import ApproveConversion
+from otcdesk.actions.confirm_conversion import ConfirmConversion
 from otcdesk.actions.move_value import Deposit, Withdraw
-from otcdesk.actions.quote_conversion import QuoteSell
+from otcdesk.actions.quote_conversion import QuoteBuy, QuoteSell
 from otcdesk.domain.lanes import Fault
 from otcdesk.engine.engine import Engine
-from otcdesk.engine.store import Kept
+from otcdesk.engine.store import Kept, Loaded
 from otcdesk.errors import Code, Refusal
 from tests.support.desk import FA1, WA1, A, Lane, make_engine, new_lane, submit
 from tests.support.proxy import Proxy
@@ -51,6 +54,30 @@ async def test_a_batch_of_refusals_alone_proves_that_its_rows_were_fresh(lane: L
         await submit(two, lane.number, Deposit(account_id=WA1, units=1_000_000, reason="r", reference="r"))
         quoted = await submit(one, lane.number, sell, owner_id=A)
         assert quoted.order.source_units == 5_001_000_000
+
+
+async def test_a_lane_without_guards_and_limits_reads_nothing_because_of_them(
+    lane: Lane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quote = QuoteBuy(source_account_id=FA1, destination_account_id=WA1, source_units=100)
+    readings = 0
+
+    async def counting(lane: int, wants: Any) -> Loaded:
+        nonlocal readings
+        readings += 1
+        return await load(lane, wants)
+
+    async with make_engine(lane.dsn, clock=lane.clock) as engine:
+        load = engine.store.load
+        for _ in range(2):  # at first the lane is read, and from then on remembered
+            readings = 0
+            monkeypatch.setattr(engine.store, "load", counting)
+            order = (await submit(engine, lane.number, quote, owner_id=A)).order
+            confirm = ConfirmConversion(order_id=order.id, side="buy")
+            await submit(engine, lane.number, confirm, owner_id=A, key=str(order.id))
+            await submit(engine, lane.number, ApproveConversion(order_id=order.id))
+            await submit(engine, lane.number, Withdraw(account_id=FA1, units=1, reason="r", reference="r"))
+    assert readings == 0
 
 
 async def test_a_row_that_is_not_as_it_was_read_saves_nothing_and_is_read_again(

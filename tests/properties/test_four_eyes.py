@@ -19,7 +19,7 @@ import pytest
 from otcdesk.actions.approve_conversion import ApprovalReply, ApproveConversion
 from otcdesk.actions.confirm_conversion import ConfirmConversion
 from otcdesk.actions.move_value import Booked, Deposit, Withdraw
-from otcdesk.actions.publish_price import SetPrice
+from otcdesk.actions.publish_price import PublishPrice
 from otcdesk.actions.quote_conversion import QuoteBuy
 from otcdesk.actions.second_proposal import ProposalSeconded, SecondProposal, WithdrawProposal
 from otcdesk.actions.unwind_conversion import RejectConversion
@@ -217,7 +217,9 @@ class Play:
 
     async def market(self) -> None:
         rate = self.random.choice([Decimal("1.0842"), Decimal("1.1"), Decimal("1.05"), Decimal("1.2")])
-        command = SetPrice(source_asset="EUR", destination_asset="USDC", rate=rate, lasts_seconds=604_800)
+        command = PublishPrice(
+            source_asset="EUR", destination_asset="USDC", rate=rate, feed="market", stale_after_ms=None
+        )
         await submit(self.engine, self.lane, command)
         self.oracle.market = rate
 

@@ -52,14 +52,15 @@ def everybody(world: World) -> Person:
 class Site:
     """The pages that somebody finds: their HTML by their path, by the label of their route; and what leads nowhere."""
 
-    def __init__(self, person: Person, starts: tuple[str, ...] = _STARTS) -> None:
+    def __init__(self, person: Person, *more: str) -> None:
+        self._starts = (*_STARTS, *more)
         self.person = person
         self.pages: dict[str, dict[str, str]] = {}
         #: What scripts put into pages.
         self.parts: dict[str, str] = {}
         self.broken: list[str] = []
-        self._pending = [("the menu", start) for start in starts]
-        seen = set(starts)
+        self._pending = [("the menu", start) for start in self._starts]
+        seen = set(self._starts)
         while self._pending:
             by, path = self._pending.pop(0)
             for link in self._followed(by, path):
@@ -79,7 +80,7 @@ class Site:
             self.broken.append(f"{by} leads to {path}, where there is nothing")
             return
         found = self.pages.setdefault(route.label, {})
-        if len(found) >= EACH_MAX or route.path == "/events":
+        if (len(found) >= EACH_MAX and path not in self._starts) or route.path == "/events":
             return
         answer = self.person.get(path)
         if answer.status_code >= 400:

@@ -9,10 +9,12 @@ from typing import Any
 from uuid import uuid4
 
 import httpx
+import msgspec
 from playwright.async_api import Browser, BrowserContext
 
 from otcdesk.clock import SystemClock
 from otcdesk.config import Settings
+from otcdesk.domain.acts import Act
 from otcdesk.one_time_codes import code_at, parsed_secret
 from otcdesk.operators import MadeOperator, Operators
 from otcdesk.storage.database import Reads
@@ -44,6 +46,22 @@ def make_operator(world: World, *roles: str, email: str | None = None, name: str
     one: MadeOperator = run_apart(made())
     world.server.secrets |= {one.password, one.totp_secret}
     return one
+
+
+def acts_of(world: World) -> list[Act]:
+    """Return what people have done in a world, the latest first."""
+
+    async def read() -> list[Act]:
+        dsn = world.server.environ["DATABASE_URL"]
+        async with Reads.opened(dsn, connections_max=1, statement_timeout_ms=30_000) as reads:
+            rows = await reads.pool.fetch(
+                "select row_to_json(a) from acts as a where a.lane = $1 order by a.happened_at desc, a.id desc",
+                lane_of(world),
+            )
+            return [msgspec.json.decode(row[0], type=Act) for row in rows]
+
+    found: list[Act] = run_apart(read())
+    return found
 
 
 class Person:

@@ -183,6 +183,9 @@ async def test_unreachable_after_an_unknown_answer_proves_nothing(lane: Lane, tm
             assert after.state == expected
             lane.clock.advance(seconds=2)
         assert len({transfer.reference for transfer in rail.asked}) == 1
+        counted = program.metrics.text().decode()
+        for outcome in ("unknown", "unavailable", "done"):
+            assert f'otcdesk_transfer_calls_total{{outcome="{outcome}",rail="chain"}} 1.0' in counted
 
 
 async def test_what_is_sent_and_not_confirmed_is_asked_for_again_without_a_warning(

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
+from otcdesk.actions.adjust_payout import PayoutAdjusted
 from otcdesk.actions.approve_conversion import ApprovalReply
 from otcdesk.actions.move_value import Booked
 from otcdesk.actions.set_fees import TermsReply
@@ -17,7 +18,7 @@ from otcdesk.actions.set_limit import LimitReply
 from otcdesk.actions.set_spread import SpreadReply
 from otcdesk.api.dialect import Call
 from otcdesk.api.http import Answer
-from otcdesk.api.operator import limit_shapes, proposal_shapes, resale_shapes, shapes
+from otcdesk.api.operator import limit_shapes, order_shapes, proposal_shapes, resale_shapes, shapes
 from otcdesk.domain.assets import ListedAsset
 from otcdesk.domain.commands import Reply
 from otcdesk.domain.conversions import PENDING_APPROVAL
@@ -44,6 +45,12 @@ async def approval(call: Call, reply: ApprovalReply) -> shapes.OperatorOrder:
 async def booking(call: Call, reply: Booked) -> dict[str, Any]:
     """Render a booking."""
     return shapes.booked_answer(reply, await scales_of(call))
+
+
+async def payout_adjusted(call: Call, reply: PayoutAdjusted) -> order_shapes.AnyOrder:
+    """Render the order that corrects a payout."""
+    facts = order_shapes.Facts(quotes={}, payments={reply.order.id: reply.payment})
+    return order_shapes.any_order_answer(reply.order, facts, await scales_of(call))
 
 
 async def desk_fees(call: Call, reply: TermsReply) -> resale_shapes.DeskFeesAnswer:  # noqa: ARG001  (one of a table)
@@ -76,6 +83,7 @@ async def spread(call: Call, reply: SpreadReply) -> limit_shapes.SpreadAnswer:
 RENDERED: Final[Mapping[type[Reply], Callable[[Call, Any], Awaitable[Any]]]] = {
     ApprovalReply: approval,
     Booked: booking,
+    PayoutAdjusted: payout_adjusted,
     TermsReply: desk_fees,
     GuardReply: guard,
     GuardTermsReply: guard_terms,

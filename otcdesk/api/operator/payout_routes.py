@@ -9,7 +9,9 @@ from typing import Any
 from otcdesk.actions.review_payout import CancelPayout, HoldPayout, ReleasePayout
 from otcdesk.actions.switch_channel import SwitchChannel
 from otcdesk.api.dialect import Call, Route
+from otcdesk.api.http import Answer
 from otcdesk.api.operator import order_shapes, payout_shapes
+from otcdesk.api.operator.answers import WAITS, answer_to
 from otcdesk.api.operator.order_shapes import AnyOrder
 from otcdesk.credentials import OPERATOR_SCOPE
 from otcdesk.domain.assets import ListedAsset
@@ -54,12 +56,12 @@ async def record_return(call: Call) -> AnyOrder:
     )
 
 
-async def adjust(call: Call) -> AnyOrder:
+async def adjust(call: Call) -> Answer:
     """Correct what a settled payout took; answers the order that corrects it."""
     order, payment = await _payout(call)
     scales = await _scales(call)
     command = payout_shapes.adjust_command(order, call.body, scales[payment.asset])
-    return await _answer(call, (await call.submit(command)).order)
+    return await answer_to(call, await call.submit(command, why=call.body.reason), status=201)
 
 
 async def list_channels(call: Call) -> list[payout_shapes.ChannelAnswer]:
@@ -150,6 +152,7 @@ ROUTES = (
         *_KEYED,
         status=201,
         keyed=True,
+        also=WAITS,
     ),
     Route(
         method="GET",

@@ -314,7 +314,7 @@ ROUTES = (
         scope=OPERATOR_SCOPE,
         body=shapes.SetPriceRequest,
         answer=dict[str, Any],
-        refuses=(Code.PRICE_NOT_FOUND,),
+        refuses=(Code.PRICE_NOT_FOUND, Code.RATE_DEVIATES),
     ),
     *brokerage_routes.ROUTES,
     *deposit_routes.ROUTES,

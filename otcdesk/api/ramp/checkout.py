@@ -125,6 +125,7 @@ _REFUSES: Final = (
     Code.AMOUNT_TOO_FINE,
     Code.AMOUNT_TOO_SMALL,
     Code.AMOUNT_TOO_LARGE,
+    Code.LIMIT_EXCEEDED,
     Code.PRICE_UNAVAILABLE,
 )
 

@@ -9,13 +9,15 @@ are.
 
 import csv
 import re
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from datetime import UTC, date, datetime
 from decimal import Context, Decimal, Inexact
 from io import StringIO
 from typing import Final
 
+from otcdesk.console.books import acts as audit
 from otcdesk.console.books import reads as books
+from otcdesk.console.books.acts import ActFilter, ActRow
 from otcdesk.console.books.reads import AccountFilter, AccountRow, Extent, StatementRow
 from otcdesk.console.position import pnl
 from otcdesk.console.position.pnl import WonTrade
@@ -35,7 +37,7 @@ _EXACT: Final = Context(prec=200, traps=[Inexact])
 Cell = str | int | Decimal | datetime | None
 
 
-async def statement_csv(reads: Reads, lane: int, of: AccountRow, extent: Extent) -> AsyncIterator[bytes]:
+async def statement_csv(reads: Reads, lane: int, of: AccountRow, extent: Extent) -> AsyncGenerator[bytes, None]:
     """Give an account's statement, the oldest entry first, between its opening and its closing balance."""
     asset, scale = of.asset, of.scale
     head = ("version", "booked at (UTC)", "reason", "reference", "order", "ledger transaction", "counter-account")
@@ -73,7 +75,7 @@ def _statement_cells(row: StatementRow, scale: int) -> tuple[Cell, ...]:
     )
 
 
-async def chart_csv(reads: Reads, lane: int, wanted: AccountFilter | None = None) -> AsyncIterator[bytes]:
+async def chart_csv(reads: Reads, lane: int, wanted: AccountFilter | None = None) -> AsyncGenerator[bytes, None]:
     """Give the accounts that a filter lets through, in the order of the chart's pages."""
     head = ("account", "name", "tenant", "party", "branch", "purpose", "label", "status", "asset", "network", "address")
     yield written([(*head, "balance (of the asset)", "held (of the asset)", "available (of the asset)", "floor")])
@@ -106,7 +108,7 @@ def _account_cells(row: AccountRow) -> tuple[Cell, ...]:
     )
 
 
-async def trades_csv(reads: Reads, lane: int, since: date, until: date) -> AsyncIterator[bytes]:
+async def trades_csv(reads: Reads, lane: int, since: date, until: date) -> AsyncGenerator[bytes, None]:
     """Give the trades from one day to before another, the latest first, with what each has won."""
     head = ("executed at (UTC)", "order", "product", "side", "tenant")
     given = ("source amount (of source asset)", "source asset")
@@ -154,6 +156,26 @@ def _trade_cells(row: WonTrade) -> tuple[Cell, ...]:
         trade.asset,
         *(in_whole(units, scale) for units in components),
     )
+
+
+async def acts_csv(reads: Reads, lane: int, wanted: ActFilter | None = None) -> AsyncGenerator[bytes, None]:
+    """Give what operators did, the latest first."""
+    columns = ("happened at (UTC)", "who", "from", "what", "about", "about id", "content", "why", "request", "act")
+    yield written([columns])
+    last, left = None, ROWS_MAX
+    while page := await audit.acts(reads, lane, wanted, after=last, limit=min(ROWS_AT_ONCE, left + 1)):
+        yield written(_act_cells(row) for row in page[:left])
+        if len(page) > left:
+            yield _cut(len(columns), None)
+            break
+        last, left = (page[-1].act.happened_at, page[-1].act.id), left - len(page)
+
+
+def _act_cells(row: ActRow) -> tuple[Cell, ...]:
+    act = row.act
+    about = str(act.subject_id) if act.subject_id else ""
+    what = (act.happened_at, act.caller, act.address, row.title, row.subject, about)
+    return (*what, act.content, act.why, act.request_id, str(act.id))
 
 
 def in_whole(units: Decimal, scale: int) -> Decimal:

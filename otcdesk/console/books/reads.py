@@ -13,7 +13,9 @@ from uuid import UUID
 import msgspec
 
 from otcdesk.console.names import account_name
-from otcdesk.domain.ledger import LedgerTransaction
+from otcdesk.console.orders.states import OPEN_PLACES
+from otcdesk.console.position.reads import KEPT_FOR_OTHERS
+from otcdesk.domain.ledger import Hold, LedgerTransaction
 from otcdesk.storage.database import Reads
 
 _SQL = "console_books"
@@ -21,6 +23,12 @@ _SQL = "console_books"
 #: Rows on a page, unless asked for otherwise, and at most.
 PAGE_SIZE: Final = 50
 PAGE_SIZE_MAX: Final = 500
+
+#: What the desk owns, what others have with it, and the other sides of both.
+SIDES: Final = ("own", "owed", "counterpart")
+
+#: Open holds of an account that are shown at most.
+HOLDS_MAX: Final = 200
 
 #: Longer texts are looked for by their beginning.
 TEXT_LENGTH_MAX: Final = 100
@@ -60,12 +68,17 @@ class AccountRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AccountFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which accounts: of a tenant with its parties and branches, an asset, a purpose, with a text in their names."""
+    """Which accounts: of a tenant with its parties and branches, an asset, a purpose, with a text in their names.
+
+    `side` is one of `SIDES`, as the position has them; `held`: only those on which something is held.
+    """
 
     tenant_id: UUID | None = None
     asset: str | None = None
     purpose: str | None = None
     text: str | None = None
+    side: str | None = None
+    held: bool = False
 
 
 class StatementRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,6 +122,15 @@ class Statement(NamedTuple):
     rows: tuple[StatementRow, ...]
     older: int | None
     newer: int | None
+
+
+class HoldRow(msgspec.Struct, frozen=True, kw_only=True):
+    """An open hold with what its order is."""
+
+    hold: Hold
+    product: str
+    side: str
+    state: str
 
 
 class PostingRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -161,7 +183,8 @@ async def chart(
     text = _searched(wanted.text)
     size = max(1, min(limit, PAGE_SIZE_MAX))
     asked = (wanted.tenant_id, _known(wanted.asset), _known(wanted.purpose), text, size)
-    return await reads.rows(_SQL, "chart", AccountRow, lane, *place, *asked)
+    beside = (wanted.side, sorted(KEPT_FOR_OTHERS), wanted.held)
+    return await reads.rows(_SQL, "chart", AccountRow, lane, *place, *asked, *beside)
 
 
 def _searched(text: str | None) -> str | None:
@@ -256,6 +279,23 @@ async def transaction(reads: Reads, lane: int, transaction_id: UUID) -> Transact
         for posting in found.postings
     )
     return msgspec.structs.replace(found, postings=postings)
+
+
+async def holds(reads: Reads, lane: int, account_id: UUID) -> list[HoldRow]:
+    """Return the open holds on an account, the oldest first."""
+    places = sorted(OPEN_PLACES)
+    under_way = ([getattr(place, part) for place in places] for part in ("product", "side", "state"))
+    return await reads.rows(_SQL, "holds", HoldRow, lane, account_id, *under_way, HOLDS_MAX)
+
+
+async def transactions_of(
+    reads: Reads, lane: int, order_ids: Iterable[UUID]
+) -> dict[UUID | None, list[LedgerTransaction]]:
+    """Return the ledger transactions of some orders, by order, the oldest first."""
+    found: dict[UUID | None, list[LedgerTransaction]] = {}
+    for booked in await reads.rows(_SQL, "of_orders", LedgerTransaction, lane, list(order_ids)):
+        found.setdefault(booked.order_id, []).append(booked)
+    return found
 
 
 async def trial_balance(reads: Reads, lane: int) -> list[TrialBalance]:

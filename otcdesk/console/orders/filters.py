@@ -32,8 +32,8 @@ _NO_ID: Final = UUID(int=0)
 class Filters(msgspec.Struct, frozen=True, kw_only=True):
     """Which orders; what is empty, None or False asks for nothing. All that is given must hold.
 
-    `states` and `kinds` of states are those by the clock. `asset` is the source or the destination. `created_from` is the first moment that
-    counts, `created_to` the first that does not any more.
+    `states` and `kinds` of states are those by the clock. `asset` is the source or the destination. `created_from` is
+    the first moment that counts, `created_to` the first that does not any more.
     """
 
     products: tuple[str, ...] = ()

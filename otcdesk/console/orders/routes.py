@@ -219,10 +219,7 @@ ROUTES = (
     opens("/orders", show_blotter, "The blotter", refuses=(Code.REQUEST_INVALID,)),
     opens("/search", search, "Find what somebody quotes"),
     opens(_ORDER, show_order, "An order", refuses=(Code.ORDER_NOT_FOUND,)),
-    *(
-        posts(f"{_ORDER}/{move.name}", moves_by(move), move.summary, duty=move.duty, shows=show_order)
-        for move in MOVES
-    ),
+    *(posts(f"{_ORDER}/{move.name}", moves_by(move), move.summary, duty=move.duty, shows=show_order) for move in MOVES),
     posts(
         f"{_ORDER}/jobs/{{job}}/retry",
         retry_job,

@@ -9,8 +9,10 @@ from uuid import UUID
 
 import msgspec
 
+from otcdesk.actions.note_act import NoteAct, note_act
 from otcdesk.console.orders.order_page import Callback, ChainSend, OrderPage
 from otcdesk.console.orders.states import words
+from otcdesk.domain.acts import Act
 from otcdesk.domain.events import Event
 from otcdesk.domain.jobs import Job
 from otcdesk.domain.ledger import Entry, Hold, LedgerTransaction
@@ -75,11 +77,18 @@ def _act(page: OrderPage, place: int) -> Moment:
     return Moment(
         at=act.happened_at,
         kind=ACT,
-        title=words(act.verb),
+        title=_done(act),
         who=act.caller,
         detail=act.why or None,
         id=str(act.id),
     )
+
+
+def _done(act: Act) -> str:
+    """Return what an act was; of one that is only noted, what the note says."""
+    if act.verb != note_act.__name__:
+        return words(act.verb)
+    return msgspec.json.decode(act.content, type=NoteAct).what
 
 
 def _proposed(proposal: Proposal) -> Iterator[Moment]:

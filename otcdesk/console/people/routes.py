@@ -16,7 +16,7 @@ from otcdesk.domain import duties
 from otcdesk.domain.emails import EMAIL_LENGTH_MAX
 from otcdesk.domain.world_staff import NAME_LENGTH_MAX
 from otcdesk.errors import Code, Refusal
-from otcdesk.operators import MadeOperator, Operator, Operators, checked_roles, check_person
+from otcdesk.operators import MadeOperator, Operator, Operators, check_person, checked_roles
 
 _PEOPLE: Final = "/people"
 _PERSON: Final = f"{_PEOPLE}/{{id}}"
@@ -142,9 +142,7 @@ async def _told(call: ConsoleCall, made: MadeOperator, name: str) -> Answer:
         ("Address for an authenticator", made.provisioning_uri),
     ]
     facts = {"title": f"What {name} signs in with", "secrets": secrets}
-    return await page(
-        call, "shown_once.html", {**facts, "back": f"/console/people/{made.id}", "back_name": name}
-    )
+    return await page(call, "shown_once.html", {**facts, "back": f"/console/people/{made.id}", "back_name": name})
 
 
 def _back(operator_id: UUID, said: str) -> Answer:

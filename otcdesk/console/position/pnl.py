@@ -49,6 +49,9 @@ COMPONENTS: Final[tuple[Component, ...]] = ("spread", "slippage", "fees", "other
 ADDED_AT_ONCE: Final = 5_000
 ADDITIONS_MAX: Final = 3
 
+#: So many lanes are looked after in one step of the worker.
+LANES_AT_ONCE: Final = 50
+
 #: The longest time that a page shows.
 DAYS_MAX: Final = 3_660
 
@@ -262,6 +265,13 @@ async def caught_up(reads: Reads, lane: int, additions_max: int = ADDITIONS_MAX)
     await reads.records(_SQL, "begin_adding", lane)
     done = [await _added(reads, lane, statement, additions_max) for statement in ("add_trades", "add_balances")]
     return all(done)
+
+
+async def keep_up(reads: Reads) -> bool:
+    """Add up what has happened in open lanes, a little of each; tells whether some is left for the next step."""
+    behind = await reads.records(_SQL, "behind", LANES_AT_ONCE)
+    done = [await caught_up(reads, record["lane"], additions_max=1) for record in behind]
+    return len(behind) == LANES_AT_ONCE or not all(done)
 
 
 async def _added(reads: Reads, lane: int, statement: str, additions_max: int) -> bool:

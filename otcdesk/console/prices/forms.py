@@ -36,15 +36,16 @@ async def view_of(call: ConsoleCall) -> PriceView:
 async def set_price(call: ConsoleCall) -> SetPrice:
     """Return the command that sets a rate for a while; refuses REQUEST_INVALID, PRICE_NOT_FOUND.
 
-    A rate that is far from what is in force must be confirmed: it is a slip more often than not.
+    Where the desk guards how far rates may be from the market, the command says so. Elsewhere one that is far must be
+    confirmed: it is a slip more often than not.
     """
     view, rate = await view_of(call), rate_of(call, "rate")
     minutes = whole_of(call, "minutes", "The number of minutes", least=1, most=MINUTES_MAX)
     if rate is None or minutes is None:
         raise Refusal(Code.REQUEST_INVALID, "Give a rate, and for how many minutes.")
-    bound = await deviation_max(call.desk.reads, call.caller.lane)
     apart = view.apart_from_market(rate)
-    if apart is not None and abs(apart) > (_SLIP_BPS if bound is None else bound) and not call.field("sure"):
+    guarded = await deviation_max(call.desk.reads, call.caller.lane) is not None
+    if not guarded and apart is not None and abs(apart) > _SLIP_BPS and not call.field("sure"):
         raise Refusal(
             Code.REQUEST_INVALID, f"This is {apart / 100:+.2f} % away from the market. If it is meant, say so below."
         )

@@ -8,6 +8,7 @@ from otcdesk.console.page import ConsoleCall, done, opens, page, posts
 from otcdesk.console.prices import forms
 from otcdesk.console.prices.reads import prices_of
 from otcdesk.domain import duties
+from otcdesk.errors import Code
 
 _PRICES: Final = "/console/prices"
 
@@ -44,10 +45,18 @@ def _why(call: ConsoleCall) -> str:
 
 
 _SET = duties.PRICES_SET
+_REFUSES = (Code.PRICE_NOT_FOUND, Code.RATE_DEVIATES)
 
 ROUTES = (
     opens("/prices", show_prices, "The market prices"),
-    posts("/prices/set", set_price, "Set a rate for a while", duty=_SET, shows=show_prices),
-    posts("/prices/end", end_price, "Let a set rate run out", duty=_SET, shows=show_prices),
-    posts("/prices/feed", switch_feed, "Switch a feed", duty=_SET, shows=show_prices),
+    posts("/prices/set", set_price, "Set a rate for a while", duty=_SET, shows=show_prices, refuses=_REFUSES),
+    posts(
+        "/prices/end",
+        end_price,
+        "Let a set rate run out",
+        duty=_SET,
+        shows=show_prices,
+        refuses=(Code.PRICE_NOT_FOUND,),
+    ),
+    posts("/prices/feed", switch_feed, "Switch a feed", duty=_SET, shows=show_prices, refuses=(Code.PRICE_NOT_FOUND,)),
 )

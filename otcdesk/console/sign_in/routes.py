@@ -33,8 +33,8 @@ async def home(call: ConsoleCall) -> Answer:  # noqa: ARG001  (as all handlers)
 
 
 async def show_sign_in(call: ConsoleCall) -> Answer:
-    """Show the form, or go on for who is signed in."""
-    if call.session is not None:
+    """Show the form, or go on for who is signed in and has not just failed to sign in again."""
+    if call.session is not None and call.obstacle is None:
         return see_other(_back(call))
     lanes = await call.desk.reads.records("lanes", "with_operators")
     return await page(
@@ -43,9 +43,7 @@ async def show_sign_in(call: ConsoleCall) -> Answer:
 
 
 async def sign_in(call: ConsoleCall) -> Answer:
-    """Sign in: another token for each time, whatever the browser had before."""
-    if call.session is not None:
-        await call.services.operators.sign_out(call.session.id)
+    """Sign in: another token for each time, whatever the browser had before; what it had is over then."""
     made = await call.services.operators.sign_in(
         email=call.field("email"),
         password=call.body.get("password", ""),
@@ -54,6 +52,8 @@ async def sign_in(call: ConsoleCall) -> Answer:
         address=call.request.client_address,
         agent=call.request.header("user-agent") or "",
     )
+    if call.session is not None and await call.services.operators.sign_out(call.session.id):
+        await _note(call, call.session, "signed out")
     await _note(call, made.session, "signed in")
     answer = see_other(_back(call))
     return Answer(answer.status, b"", (*answer.headers, _cookie(call, made.token)), answer.content_type)
@@ -98,11 +98,12 @@ async def end_session(call: ConsoleCall) -> Answer:
     mine = await call.services.operators.sessions(call.signed_in.operator_id)
     if wanted not in {session.id for session in mine}:
         raise Refusal(Code.REQUEST_INVALID, "There is no such session.")
+    await _note(call, call.signed_in, "ended a session", detail=str(wanted))
     await call.services.operators.sign_out(wanted)
     return done(_ACCOUNT, "ended")
 
 
-async def _note(call: ConsoleCall, session: OperatorSession, what: str) -> None:
+async def _note(call: ConsoleCall, session: OperatorSession, what: str, *, detail: str = "") -> None:
     """Keep in the audit chain of the lane what somebody did who may not be a caller yet, or not any more."""
     caller = Caller(
         lane=session.lane,
@@ -113,7 +114,7 @@ async def _note(call: ConsoleCall, session: OperatorSession, what: str) -> None:
     )
     await call.desk.submit(
         caller,
-        NoteAct(what=what, about_id=session.operator_id),
+        NoteAct(what=what, about_id=session.operator_id, detail=detail),
         request_id=call.request.id,
         in_person=InPerson(address=call.request.client_address),
     )

@@ -51,6 +51,20 @@
     }
   });
 
+  // -- forms ---------------------------------------------------------------------------------------------------------
+
+  // One that is under way is not sent again by a second click; not for ever, since what it answers may be a file.
+  document.addEventListener("submit", (event) => {
+    const form = event.target;
+    if (form.getAttribute("method") !== "post") return;
+    if (form.dataset.sent) {
+      event.preventDefault();
+      return;
+    }
+    form.dataset.sent = "yes";
+    window.setTimeout(() => { delete form.dataset.sent; }, 3000);
+  });
+
   // -- what happens, as it happens -------------------------------------------------------------------------------------
 
   const live = (on) => all("[data-live]").forEach((mark) => { mark.hidden = !on; });
@@ -58,31 +72,37 @@
   document.addEventListener("htmx:sseClose", () => live(false));
   document.addEventListener("htmx:sseError", () => live(false));
 
-  let known = null;
-  let chosen = null;
+  // What a part was before it is replaced, by its id: the versions of its rows, and the row where somebody is.
+  const before = new Map();
 
   // What somebody is filling in is not taken from under their hands.
   const inUse = (target) => Boolean(target?.querySelector("details[open] form, form :focus"));
 
-  const knownRows = () => new Map(rows().map((row) => [row.id, row.dataset.version || ""]));
-
   document.addEventListener("htmx:oobBeforeSwap", (event) => {
     if (inUse(event.detail.target)) event.detail.shouldSwap = false;
   });
-  document.addEventListener("htmx:beforeSwap", () => {
-    known = knownRows();
-    const here = rows().find((row) => row.classList.contains("here"));
-    chosen = here && { id: here.id, focused: here.contains(document.activeElement) };
+
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    const { target } = event.detail;
+    const here = target.querySelector("tr.here");
+    before.set(target.id, {
+      versions: new Map(all("tbody tr[data-href]", target).map((row) => [row.id, row.dataset.version || ""])),
+      here: here?.id,
+      focused: here?.contains(document.activeElement),
+    });
   });
-  document.addEventListener("htmx:afterSwap", () => {
-    if (!known) return;
-    const again = chosen && !rows().some((row) => row.classList.contains("here")) && document.getElementById(chosen.id);
-    if (again) {
-      again.classList.add("here");
-      if (chosen.focused) (again.querySelector("a") || again).focus({ preventScroll: true });
+
+  // Until it has settled, what is new has the attributes of what was there.
+  document.addEventListener("htmx:afterSettle", (event) => {
+    const was = before.get(event.target.id);
+    if (!was || !before.delete(event.target.id)) return;
+    const found = all("tbody tr[data-href]", event.target);
+    const here = found.find((row) => row.id === was.here);
+    if (here) {
+      here.classList.add("here");
+      if (was.focused) (here.querySelector("a") || here).focus({ preventScroll: true });
     }
-    const fresh = rows().filter((row) => known.get(row.id) !== (row.dataset.version || ""));
-    known = null;
+    const fresh = found.filter((row) => was.versions.get(row.id) !== (row.dataset.version || ""));
     fresh.forEach((row) => {
       row.classList.add("new");
       window.setTimeout(() => row.classList.remove("new"), 2500);
@@ -166,7 +186,10 @@
       tzDate: (seconds) => window.uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
       legend: { show: true },
       scales: { x: { time: data.time !== false, ...(data.names && { range: (_, least, most) => [least - 0.5, most + 0.5] }) } },
-      axes: [{ ...axis, values: (_, ticks) => ticks.map(at) }, { ...axis, size: 80, values: (_, ticks) => ticks.map(number) }],
+      axes: [
+        { ...axis, space: 90, values: (_, ticks) => ticks.map(at) },
+        { ...axis, size: (_, shown) => 24 + 7 * Math.max(4, ...(shown || []).map((text) => text.length)), values: (_, ticks) => ticks.map(number) },
+      ],
       series: [
         { label: data.time === false ? "At" : "UTC", value: (_, place) => (place === null ? "\u2013" : at(place)) },
         ...data.series.map((one, index) => ({
@@ -206,7 +229,7 @@
   // -- begin -------------------------------------------------------------------------------------------------------------
 
   const small = window.matchMedia("(max-width: 56rem)");
-  const fold = () => all(".side > details").forEach((menu) => { menu.open = !small.matches; });
+  const fold = () => all(".side > details, details[data-fold]").forEach((menu) => { menu.open = !small.matches; });
 
   fold();
   small.addEventListener("change", fold);

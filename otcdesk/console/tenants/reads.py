@@ -1,4 +1,4 @@
-"""What is shown of tenants and parties. A limit is shown with what its day and month have used up by the lane's clock."""
+"""What is shown of tenants and parties. Of a limit, what its day and month have used up by the lane's clock."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -82,7 +82,10 @@ class LimitView(msgspec.Struct, frozen=True):
 
 
 async def tenants(reads: Reads, lane: int, now: datetime, today: datetime, text: str, number: int) -> TenantPage:
-    """Return a page of the tenants, from 1; `now` is the machine's time, by which credentials end, `today` the lane's."""
+    """Return a page of the tenants, from 1, with a text in their names.
+
+    `now` is the machine's time, by which credentials end; `today` is when the lane's day began.
+    """
     wanted = (lane, text.lower() or None, today, COUNTED_MAX, now, PAGE_SIZE, (number - 1) * PAGE_SIZE)
     return await reads.row(_FILE, "tenants", TenantPage, *wanted) or TenantPage([])
 

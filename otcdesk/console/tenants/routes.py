@@ -7,7 +7,7 @@ from uuid import UUID
 from otcdesk.actions.freeze import FreezeParty, FreezeTenant
 from otcdesk.actions.note_act import NoteAct
 from otcdesk.api.http import Answer
-from otcdesk.console.fields import TEXT_LENGTH_MAX, beginning_of, named_id
+from otcdesk.console.fields import TEXT_LENGTH_MAX, beginning_of, named_id, page_number
 from otcdesk.console.page import ConsoleCall, done, opens, page, posts, scales_of
 from otcdesk.console.tenants import reads
 from otcdesk.console.tenants.forms import KINDS, WantedCredential, credential_of, limit_command, spread_command, why_of
@@ -26,8 +26,6 @@ _PARTIES: Final = f"{_TENANT}/parties"
 _CREDENTIALS: Final = f"{_TENANT}/credentials"
 _PARTY: Final = "/parties/{id}"
 
-_PAGES_MAX: Final = 10_000
-
 
 # -- tenants -----------------------------------------------------------------------------------------------------------
 
@@ -36,7 +34,7 @@ async def list_tenants(call: ConsoleCall) -> Answer:
     """List the tenants with what each has done today."""
     lane, found, query = call.caller.lane, call.desk.reads, call.request.query
     today = beginning_of((await call.desk.business_time(lane)).date())
-    number, text = _page_number(query), _searched(query)
+    number, text = page_number(query), _searched(query)
     rows = await reads.tenants(found, lane, call.desk.clock.now(), today, text, number)
     facts = {
         "found": rows,
@@ -199,7 +197,11 @@ async def _made(call: ConsoleCall, tenant: Tenant, wanted: WantedCredential) -> 
         client_id, secret = await credentials.create_client(**whose, supervisor_id=wanted.supervisor_id)
         return [("Client id", client_id), ("Client secret", secret)]
     if wanted.kind == API_KEY:
-        grant = {"scopes": wanted.scopes, "source_ips": wanted.source_ips, "expires_at": wanted.expires_at(now)}
+        grant: dict[str, Any] = {
+            "scopes": wanted.scopes,
+            "source_ips": wanted.source_ips,
+            "expires_at": wanted.expires_at(now),
+        }
         return [("API key", await credentials.create(**whose, kind=API_KEY, **grant))]
     return [("Request key", await credentials.create_request_key(**whose, public_key=wanted.public_key))]
 
@@ -256,11 +258,6 @@ def _searched(query: dict[str, str]) -> str:
     return query.get("text", "").replace("\x00", "").strip()[:TEXT_LENGTH_MAX]
 
 
-def _page_number(query: dict[str, str]) -> int:
-    text = query.get("page", "1")
-    return min(max(int(text), 1), _PAGES_MAX) if text.isascii() and text.isdigit() and len(text) < 9 else 1
-
-
 def _waits(proposal: Proposal | None) -> Answer | None:
     """Return the way to what waits for a second person, None if nothing does."""
     return None if proposal is None else done(f"/console/proposals/{proposal.id}", "waits")
@@ -293,7 +290,12 @@ ROUTES = (
     opens(_CREDENTIALS, list_credentials, "A tenant's keys", refuses=_KNOWN),
     _acts(_CREDENTIALS, create_credential, "Make a key", duties.CREDENTIALS_MANAGE, list_credentials, *_KNOWN),
     _acts(
-        f"{_CREDENTIALS}/revoke", revoke_credential, "Revoke a key", duties.CREDENTIALS_MANAGE, list_credentials, *_KNOWN
+        f"{_CREDENTIALS}/revoke",
+        revoke_credential,
+        "Revoke a key",
+        duties.CREDENTIALS_MANAGE,
+        list_credentials,
+        *_KNOWN,
     ),
     opens(_PARTY, show_party, "A party", refuses=(Code.PARTY_NOT_FOUND,)),
     _acts(f"{_PARTY}/freeze", freeze_party, "Freeze a party", duties.PARTIES_FREEZE, show_party, Code.PARTY_NOT_FOUND),

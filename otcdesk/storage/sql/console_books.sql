@@ -14,7 +14,9 @@ a.version, coalesce(t.name, o.name) as tenant, coalesce(t.id, o.id) as tenant_id
 
 -- name: chart
 -- A page of a lane's accounts by owner, purpose, asset and id, after ($2, $3, $4, $5) if not null: of one tenant with its
--- parties and branches, one asset, one purpose, with a text in what they are called, if not null; at most $10.
+-- parties and branches, one asset, one purpose, with a text in what they are called, if not null; at most $10. $11: only
+-- the desk's own, what is owed to others (on accounts of theirs, or of the desk's for a purpose of $12), or all others, as
+-- the page of the position has them. $13: only those on which something is held.
 with owners as materialized (
     select $6::uuid as id
     union all
@@ -37,6 +39,14 @@ select row_to_json(c) from (
             $9::text is null
             or strpos(lower(concat_ws(' ', t.name, o.name, y.external_id, b.name, a.label, a.address, a.id)), $9) > 0
         )
+        and ($11::text is null or $11 = case
+            when a.purpose = 'treasury' then 'own'
+            when a.owner_id <> '00000000-0000-7000-8000-000000000001' then 'owed'
+            when a.floor is not null then 'own'
+            when a.purpose = any ($12::text[]) then 'owed'
+            else 'counterpart'
+        end)
+        and (not $13::boolean or a.held <> 0)
     order by a.owner_id, a.purpose, a.asset, a.id
     limit $10
 ) as c
@@ -156,3 +166,49 @@ select row_to_json(c) from (
     group by a.asset, s.scale
     order by a.asset
 ) as c
+
+-- name: holds
+-- The open holds on an account, the oldest first, at most $6. They are those of orders that are under way: $3, $4 and $5
+-- are the products, sides and states of such.
+select json_build_object('hold', h, 'product', o.product, 'side', o.side, 'state', o.state)
+from unnest($3::text[], $4::text[], $5::text[]) as w (product, side, state)
+join orders as o on o.lane = $1 and o.product = w.product and o.side = w.side and o.state = w.state
+join holds as h on h.lane = o.lane and h.order_id = o.id and h.account_id = $2 and h.state = 'open'
+order by h.placed_at, h.id
+limit $6
+
+-- name: of_orders
+-- The ledger transactions of some orders, the oldest first.
+select row_to_json(t) from ledger_transactions as t
+where t.lane = $1 and t.order_id = any ($2::uuid[])
+order by t.booked_at, t.id
+
+-- name: acts
+-- A page of what operators did, the latest first, before ($2, $3) if not null: by one caller, one verb, about one subject,
+-- from $7 to before $8, if not null; at most $9. Beside each, what its subject is.
+select json_build_object('act', a, 'subject', case
+    when a.subject_id is null then null
+    when exists (select from orders as o where o.lane = $1 and o.id = a.subject_id) then 'order'
+    when exists (select from accounts as c where c.lane = $1 and c.id = a.subject_id) then 'account'
+    when exists (select from proposals as p where p.lane = $1 and p.id = a.subject_id) then 'proposal'
+    when exists (select from tenants as t where t.lane = $1 and t.id = a.subject_id) then 'tenant'
+    when exists (select from parties as y where y.lane = $1 and y.id = a.subject_id) then 'party'
+    when exists (select from operators as m where m.lane = $1 and m.id = a.subject_id) then 'person'
+end)
+from (
+    select * from acts as n
+    where n.lane = $1
+        and ($2::timestamptz is null or (n.happened_at, n.id) < ($2, $3::uuid))
+        and ($4::text is null or n.caller = $4)
+        and ($5::text is null or n.verb = $5)
+        and ($6::uuid is null or n.subject_id = $6)
+        and ($7::timestamptz is null or n.happened_at >= $7)
+        and ($8::timestamptz is null or n.happened_at < $8)
+    order by n.happened_at desc, n.id desc
+    limit $9
+) as a
+order by a.happened_at desc, a.id desc
+
+-- name: act
+-- When one act happened.
+select happened_at from acts where lane = $1 and id = $2

@@ -79,6 +79,29 @@ cross join lateral (
 ) as c
 where t.lane = $1
 
+-- name: behind
+-- Open lanes in which something was traded, or booked on the desk's own accounts, that is not added up; at most $1.
+select l.lane from lanes as l
+where l.closed_at is null and (
+    exists (
+        select from trades as t
+        where t.lane = l.lane and t.seq > coalesce((select u.seq from traded_until as u where u.lane = l.lane), 0)
+    )
+    or exists (
+        select from (
+            select a.id, a.version from accounts as a
+            where a.lane = l.lane and a.owner_id = '00000000-0000-7000-8000-000000000001' and a.floor is not null
+            union all
+            select a.id, a.version from accounts as a where a.lane = l.lane and a.purpose = 'treasury'
+        ) as own
+        where own.version > coalesce((
+            select max(k.version) from account_days as k where k.lane = l.lane and k.account_id = own.id
+        ), 0)
+    )
+)
+order by l.lane
+limit $1
+
 -- name: begin_adding
 -- Begin with the first batch where nothing has been added up yet.
 insert into traded_until (lane, seq) values ($1, 0) on conflict (lane) do nothing

@@ -15,7 +15,9 @@ limit $2
 
 -- name: payouts
 -- The newest payouts that the simulated provider may still say something of: they wait for it, or may come back.
-select json_build_object('id', o.id, 'state', o.state, 'asset', o.destination_asset, 'units', p.fiat_units, 'at', o.updated_at)
+select json_build_object(
+    'id', o.id, 'state', o.state, 'asset', o.destination_asset, 'units', p.fiat_units, 'at', o.updated_at
+)
 from orders as o
 join payments as p on p.lane = o.lane and p.order_id = o.id
 where o.lane = $1 and o.product = 'payout' and o.side = 'sell' and o.state in ('pending', 'cancelling', 'settled')

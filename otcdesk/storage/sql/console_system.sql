@@ -80,7 +80,8 @@ group by a.application_name
 order by a.application_name
 
 -- name: chain_sends
--- What a lane has sent to real chains and is not confirmed, by network, with the block that was seen last for it.
+-- What a lane has sent to chains that are not simulated and is not confirmed, by network, with the block that was seen
+-- last for it.
 select json_build_object(
     'network', s.network,
     'number', count(*),
@@ -93,7 +94,7 @@ group by s.network
 order by s.network
 
 -- name: senders
--- The wallets from which a lane has sent to real chains, how often, and the last nonce that each was given.
+-- The wallets from which a lane has sent to such chains, how often, and the last nonce that each was given.
 select json_build_object('network', s.network, 'sender', s.sender, 'number', count(*), 'nonce', max(s.nonce))
 from chain_sends as s
 where s.lane = $1

@@ -51,8 +51,8 @@ left join (
     select t.lane, t.caller, t.booked_at, g.asset, g.units, g.source_account_id, g.destination_account_id
     from ledger_transactions as t
     join postings as g on g.lane = t.lane and g.transaction_id = t.id
-    where t.order_id is null and ($1::integer is null or t.lane = $1)
+    where (t.order_id is null or t.reason like 'payout adjustment: %') and ($1::integer is null or t.lane = $1)
 ) as b on b.lane = p.lane and b.caller = p.decided_by and b.booked_at = p.decided_at and b.asset = p.asset
     and b.units = p.units and p.subject_id in (b.source_account_id, b.destination_account_id)
 where ($1::integer is null or p.lane = $1)
-    and p.verb in ('deposit', 'withdraw', 'adjust') and p.state = 'carried_out' and b.lane is null
+    and p.verb in ('deposit', 'withdraw', 'adjust', 'adjust_payout') and p.state = 'carried_out' and b.lane is null

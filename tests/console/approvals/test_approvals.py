@@ -86,11 +86,24 @@ def test_it_is_turned_down_and_decided_anew(world: World, ada: Person, ben: Pers
     assert state_of(world, order_id) == "rejected"
 
 
+def test_what_a_market_that_has_moved_would_bring_is_shown_everywhere(server: DeskServer) -> None:
+    world = guarded(server, frozen=True)
+    ada = signed_in(world, "approver", name="Ada")
+    order_id, large = waiting(world), waiting(world, "2500.00")
+    world.price("EUR", "USDC", "1.09")
+    assert "0.54 % ( 5.80 USDC )" in ada.open("/approvals").text
+    assert "0.54 % ( 5.80 USDC )" in ada.open(f"/approvals/{order_id}").text
+    fields = {"shown": ada.open(f"/approvals/{large}").hidden["shown"], "typed": "2500"}
+    there = ada.done(f"/approvals/{large}/approve", fields).headers["location"]
+    assert "0.54 %" in ada.open(there).text
+
+
 @pytest.mark.parametrize(
     "fields, told",
     [
         ({"rate": "10.842"}, "further from the market"),
         ({"rate": "abc"}, "plain number"),
+        ({"rate": "1,0842"}, "plain number"),
         ({"rate": "-1"}, "plain number"),
         ({"rate": "1.08420001"}, "plain number"),
         ({"shown": "1.02"}, "The live rate has moved"),

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
-from otcdesk.console.orders.names import account_name
+from otcdesk.console.names import account_name
 from otcdesk.console.orders.order_page import OrderPage, Whole, order_page, rates_of
 from otcdesk.console.orders.timeline import (
     ACT,
@@ -231,8 +231,8 @@ async def beside(
 @pytest.mark.parametrize(
     "account, owner, name",
     [
-        ({"owner_id": DESK_ID, "purpose": TREASURY, "network": "ethereum"}, None, "Desk treasury USDC on ethereum"),
-        ({"owner_id": DESK_ID, "purpose": "fee_income"}, None, "Desk fee income USDC"),
+        ({"owner_id": DESK_ID, "purpose": TREASURY, "network": "ethereum"}, None, "Desk · treasury (USDC on ethereum)"),
+        ({"owner_id": DESK_ID, "purpose": "fee_income"}, None, "Desk · fee income (USDC)"),
         ({"purpose": "cash", "label": "main"}, "Acme", "Acme · main (USDC)"),
         ({"purpose": "custody", "network": "base"}, "Acme", "Acme · custody (USDC on base)"),
         ({"purpose": "holding"}, None, "Somebody · holding (USDC)"),

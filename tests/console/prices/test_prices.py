@@ -3,8 +3,9 @@
 import pytest
 from playwright.async_api import Browser, expect
 
+from otcdesk.errors import Code
 from tests.support.axe.checking import violations, watched
-from tests.support.consoles import Html, Person, context_of, signed_in
+from tests.support.consoles import Html, Person, context_of, guarded, signed_in
 from tests.support.server import DeskServer, World
 
 PAIR = {"source_asset": "EUR", "destination_asset": "USDC"}
@@ -51,6 +52,14 @@ def test_a_slip_of_the_finger_is_asked_about(world: World, tess: Person) -> None
     tess.done("/prices/set", {**slip, "sure": "yes"})
     assert in_force(world)[0] == "10.842"
     tess.done("/prices/end", PAIR)
+
+
+def test_where_rates_are_guarded_nobody_can_insist(server: DeskServer) -> None:
+    world = guarded(server, frozen=True)
+    answer = signed_in(world, "trader").post("/prices/set", {**PAIR, "rate": "10.842", "minutes": "5", "sure": "yes"})
+    assert answer.status_code == 409
+    assert Code.RATE_DEVIATES.sentence in Html(answer.text).text
+    assert in_force(world)[0] == "1.0842"
 
 
 def test_a_feed_is_switched_off_and_on(world: World, tess: Person) -> None:

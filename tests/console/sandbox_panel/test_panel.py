@@ -59,7 +59,7 @@ def test_a_fault_makes_the_rail_refuse_until_it_works_again(world: World, tess: 
     tess.done("/sandbox/faults", {"rail": "chain", "mode": "refuse", "why": "a drill"})
     assert "Transfers on chains refuses" in tess.open("/sandbox").text.replace("■ ", "")
     order_id = world.confirmed_buy("10.00")
-    assert world.approve(order_id).status_code == 503
+    assert world.approve(order_id).status_code == 502
     assert world.status(order_id) == "pending_approval"
     tess.done("/sandbox/faults", {"rail": "chain", "mode": "up"})
     assert world.approve(order_id).status_code == 200
@@ -92,7 +92,7 @@ def test_debits_wait_and_workers_work(world: World, tess: Person) -> None:
     tess.done("/sandbox/debits", {"mode": "manual", "delay_ms": ""})
     assert "waits for somebody to say so" in tess.open("/sandbox").text
     order_id = world.confirmed_buy("10.00")
-    assert world.status(order_id) == "pending_debit"
+    assert world.status(order_id) == "debit_pending"
     tess.done("/sandbox/debits", {"mode": "automatic", "delay_ms": "0"})
     tess.done("/sandbox/work", {})
     world.settle_debit(order_id)
