@@ -333,7 +333,7 @@ async def _wired(
         supervisors=supervisors,
         feed=Feed(edge_reads),
         sampler=Sampler(metrics, clock),
-        checks=Checks(dsn, audit_key, clock),
+        checks=Checks(dsn, audit_key, clock, shared=place.shared),
         operators=operators,
         bearers=_bearers(settings, supervisors, clock),
         refresh_tokens=RefreshTokens(edge_reads, clock, lasts_seconds=REFRESH_SECONDS),

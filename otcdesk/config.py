@@ -141,7 +141,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         int, Meta(ge=0, lt=10_000, description="Kept of a deposit that buys an asset, ten-thousandths.")
     ] = 100
     console_idle_minutes: Annotated[
-        int, Meta(ge=1, le=1_440, description="Minutes after which an operator who opens and sends nothing must sign in again.")
+        int,
+        Meta(
+            ge=1,
+            le=1_440,
+            description="Minutes after which an operator who opens and sends nothing must sign in again.",
+        ),
     ] = 30
     console_session_hours: Annotated[
         int, Meta(ge=1, le=168, description="Hours after which an operator must sign in again in any case.")

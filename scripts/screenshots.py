@@ -141,6 +141,13 @@ def lived(site: Site) -> BusyDesk:
     return world
 
 
+async def go_on(clock: SteeredClock) -> None:
+    """Let time pass as it does, so that what is measured by it has a length."""
+    while True:
+        await asyncio.sleep(1)
+        clock.advance(seconds=1)
+
+
 async def named(dsn: str, world: str) -> None:
     """Give a world the name that a desk would have: its own is an id."""
     connection = await asyncpg.connect(dsn)
@@ -184,12 +191,14 @@ async def draw(dsn: str, home: Path) -> None:
     async with desk(home, dsn, clock) as site, async_playwright() as playwright:
         world = await asyncio.to_thread(lived, site)
         await named(dsn, world.id)
+        going = asyncio.create_task(go_on(clock))
         told = world.told["staff"]
         tokens = {"": "", **{name: await asyncio.to_thread(signed_in, site, told[name]) for name in told}}
         browser = await playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         for name, who, path, link in SHOTS:
             await take(browser, site, tokens[who], name, path, link)
         await browser.close()
+        going.cancel()
 
 
 def main() -> int:

@@ -160,6 +160,15 @@ async def test_nothing_of_a_sign_in_is_logged(site: Site) -> None:
     assert PASSWORD not in str(logs)
 
 
+async def test_who_fails_to_sign_in_is_logged_with_where_from(site: Site) -> None:
+    made = await site.make()
+    with structlog.testing.capture_logs() as logs:
+        await site.refused(site.wrong_code(made))
+        await site.refused("000000", email="nobody@desk.example")
+    found = [(one["event"], one["operator"], one["address"]) for one in logs]
+    assert found == [("sign_in_failed", str(made.id), ADDRESS), ("sign_in_failed", None, ADDRESS)]
+
+
 @pytest.mark.parametrize(
     "changes, code",
     [

@@ -64,8 +64,8 @@ def publish_price(command: PublishPrice, books: Books, moment: Moment) -> PriceR
 def set_price(command: SetPrice, books: Books, moment: Moment) -> PriceReply:
     """Let the operator's rate be in force for a while.
 
-    Refuses PRICE_NOT_FOUND, RATE_DEVIATES from what the feed has seen last, though it may be stale or switched off. What
-    no feed has ever seen is what the operator says, and to end what is set is always allowed.
+    Refuses PRICE_NOT_FOUND, RATE_DEVIATES from what the feed has seen last, stale or switched off as it may be. Where
+    no feed has seen anything the operator alone says it, and to end what is set is always allowed.
     """
     price = _found(books, command)
     if command.lasts_seconds and price.feed_rate is not None:

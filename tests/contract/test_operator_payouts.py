@@ -13,6 +13,7 @@ from otcdesk.domain.parties import named_party_id
 from otcdesk.domain.payouts import return_id
 from otcdesk.domain.world import tenant_id
 from tests.support.ramp import CH, FORM, JP_LOCAL, SEPA_FILE, START, US_ACH, RampWorld, assert_error
+from tests.support.served import assert_books_sound
 from tests.support.server import DeskServer, World, assert_refused, wait_until
 
 UNKNOWN = "01a1feaa-515a-798c-b765-844ef6dbb000"
@@ -205,6 +206,27 @@ def test_a_correction_is_a_transaction_of_its_own_made_once_for_its_key(world: R
     assert world.balance() == ("390.000000", "390.000000")
     assert_refused(world.operator("POST", path, {**taken, "amount": "390.000001"}), 422, "BALANCE_INSUFFICIENT")
     assert_refused(world.operator("POST", path, {**taken, "amount": "0.0000001"}), 400, "VALIDATION_ERROR")
+
+
+def test_a_large_correction_waits_for_a_second_person(server: DeskServer) -> None:
+    guarded = '[[operators]]\nref = "second"\n[[guards.assets]]\nasset = "USDC"\nsecond_from = "1.5"\n'
+    world = RampWorld(server, template=None, world=f"{RampWorld.file()}\n{guarded}")
+    order_id = world.sold()["ID"]
+    world.finish(order_id)
+    before = world.balance()
+    answer = tried(world, order_id, "adjust", side="credit", amount="1.5", reason="wrong rate")
+    assert answer.status_code == 202, answer.text
+    waits = answer.json()["data"]
+    assert (waits["id"], waits["proposal"]["verb"], world.balance()) == (order_id, "adjust_payout", before)
+    second = f"/operator/proposals/{waits['proposal']['id']}/second"
+    assert_refused(world.operator("POST", second), 403, "SAME_PERSON")
+    other = {"Authorization": f"Bearer {world.told['operators'][1]['token']}"}
+    answer = world.server.http.request("POST", second, headers=other)
+    assert answer.status_code == 200, answer.text
+    made = answer.json()["data"]
+    assert (made["side"], made["status"], made["payout"]["adjustsId"]) == ("credit", "settled", order_id)
+    assert world.balance() == ("391.173913", "391.173913")
+    assert_books_sound(world)
 
 
 @pytest.mark.parametrize("verb", ["hold", "release", "cancel", "settle", "fail", "return", "adjust"])

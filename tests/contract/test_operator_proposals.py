@@ -120,6 +120,8 @@ def test_a_rate_that_deviates_is_refused_with_the_facts(pair: Pair) -> None:
     assert (details["market"], details["bps"], details["bpsMax"]) == ("1.0842", "89963.11", "300")
     quote = pair.world.buy("100.00")
     assert_refused(pair.world.requote(quote, rate="0.5"), 409, "RATE_DEVIATES")
+    moved = {"sourceAsset": "EUR", "destinationAsset": "USDC", "rate": "10.838", "lastsSeconds": 60}
+    assert_refused(pair.call("POST", "/prices", moved), 409, "RATE_DEVIATES")
 
 
 @pytest.mark.parametrize("kind", ["deposits", "withdrawals", "adjustments"])

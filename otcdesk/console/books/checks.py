@@ -1,7 +1,8 @@
 """The checks that people run from the books' pages: every invariant of a lane, and its audit chain against the tables.
 
 Both go on in the background, one of each for a lane at a time, on connections of their own that can only read, and can
-be cancelled. What they found is remembered in this process until the next run, with who ran it and when. The chain is
+be cancelled. What they found is remembered until the next run, with who ran it and when, and told to the other server
+processes of the host (`board.py`). The chain is
 replayed by what `otcdesk verify` runs (`storage/verify.py`), in a thread with a loop of its own, and rests between
 pages: the desk's own loop goes on meanwhile.
 """
@@ -9,13 +10,15 @@ pages: the desk's own loop goes on meanwhile.
 import asyncio
 import time
 from datetime import datetime
-from typing import Any, Final, Literal, NamedTuple
+from pathlib import Path
+from typing import Any, Final, Literal, NamedTuple, TypeVar
 
 import asyncpg
 import msgspec
 import structlog
 
 from otcdesk.clock import Clock
+from otcdesk.console.books.board import Board
 from otcdesk.storage.queries import purposes, queries
 from otcdesk.storage.verify import Finding, Pages, Progress, Report, reading_connection, verify
 
@@ -93,57 +96,74 @@ class ChainRun(msgspec.Struct, kw_only=True):
     cancelled_by: str | None = None
 
 
+Run = TypeVar("Run", InvariantsRun, ChainRun)
+
+
 class _Cancelled(Exception):
     """Ends a replay between two pages."""
 
 
 class Checks:
-    """The checks of this process."""
+    """The checks of this process, and what others say of theirs in the folder that they share."""
 
     def __init__(
-        self, dsn: str, audit_key: bytes, clock: Clock, *, invariant_timeout_ms: int = INVARIANT_TIMEOUT_MS
+        self,
+        dsn: str,
+        audit_key: bytes,
+        clock: Clock,
+        *,
+        shared: Path | None = None,
+        invariant_timeout_ms: int = INVARIANT_TIMEOUT_MS,
     ) -> None:
         self._dsn = dsn
         self._audit_key = audit_key
         self._clock = clock
         self._invariant_timeout_ms = invariant_timeout_ms
+        self._invariants_board = Board(shared, "invariants")
+        self._chains_board = Board(shared, "chain")
         self._invariants: dict[int, InvariantsRun] = {}
         self._chains: dict[int, ChainRun] = {}
         self._tasks: dict[tuple[str, int], asyncio.Task[None]] = {}
 
     def invariants(self, lane: int) -> InvariantsRun | None:
         """Return the run of a lane's invariants that is under way, or the last."""
-        return self._invariants.get(lane)
+        return _latest(self._invariants.get(lane), self._invariants_board, lane, InvariantsRun)
 
     def chain(self, lane: int) -> ChainRun | None:
         """Return the replay of a lane's chain that is under way, or the last."""
-        return self._chains.get(lane)
+        return _latest(self._chains.get(lane), self._chains_board, lane, ChainRun)
 
     def start_invariants(self, lane: int, caller: str) -> InvariantsRun:
         """Start running a lane's invariants; returns the run that is under way if there is one."""
-        run = self._invariants.get(lane)
+        run = self.invariants(lane)
         if run is None or run.state != "running":
             of = len(queries("invariants"))
             run = InvariantsRun(lane=lane, started_by=caller, started_at=self._clock.now(), of=of)
             self._invariants[lane] = run
+            self._invariants_board.tell(lane, run)
             self._start("invariants", run, self._run_invariants(run))
         return run
 
     def start_chain(self, lane: int, caller: str) -> ChainRun:
         """Start replaying a lane's chain; returns the replay that is under way if there is one."""
-        run = self._chains.get(lane)
+        run = self.chain(lane)
         if run is None or run.state != "running":
             run = ChainRun(lane=lane, started_by=caller, started_at=self._clock.now())
             self._chains[lane] = run
+            self._chains_board.begin(lane)
+            self._chains_board.tell(lane, run)
             self._start("chain", run, self._run_chain(run))
         return run
 
     def cancel_chain(self, lane: int, caller: str) -> bool:
         """Let the replay that is under way end after its page; tells whether there was one."""
-        run = self._chains.get(lane)
+        run = self.chain(lane)
         if run is None or run.state != "running":
             return False
-        run.cancelled_by = caller
+        if run is self._chains.get(lane):
+            run.cancelled_by = caller
+        else:
+            self._chains_board.ask_to_end(lane, caller)
         return True
 
     async def ended(self, lane: int) -> None:
@@ -152,8 +172,9 @@ class Checks:
 
     async def stop(self) -> None:
         """End whatever runs, for the process is to end."""
-        for lane in self._chains:
-            self.cancel_chain(lane, "shutdown")
+        for run in self._chains.values():
+            if run.state == "running":
+                run.cancelled_by = "shutdown"
         tasks = list(self._tasks.items())
         for (kind, _), task in tasks:
             if kind == "invariants":
@@ -177,6 +198,8 @@ class Checks:
             run.state = "failed"
         finally:
             run.ended_at = self._clock.now()
+            board = self._invariants_board if isinstance(run, InvariantsRun) else self._chains_board
+            board.tell(run.lane, run)
 
     async def _run_invariants(self, run: InvariantsRun) -> None:
         connection = await reading_connection(self._dsn)
@@ -184,6 +207,7 @@ class Checks:
             await connection.execute(f"set statement_timeout = {self._invariant_timeout_ms}")
             for name in queries("invariants"):
                 run.results = (*run.results, await _result_of(connection, name, run.lane))
+                self._invariants_board.tell(run.lane, run)
         finally:
             connection.terminate()
 
@@ -199,17 +223,30 @@ class Checks:
 
         def told(progress: Progress) -> None:
             nonlocal began
+            run.cancelled_by = run.cancelled_by or self._chains_board.asked_to_end(run.lane)
             if run.cancelled_by is not None:
                 raise _Cancelled
             run.stage, run.found = progress.stage, progress.found
             if progress.stage == "batches":
                 run.links, run.links_of = progress.done, progress.of
+            self._chains_board.tell(run.lane, run)
             time.sleep(min(time.monotonic() - began, REST_SECONDS_MAX))
             began = time.monotonic()
 
         return asyncio.run(
             verify(self._dsn, self._audit_key, lane=run.lane, progress=told, pages=PAGES, invariants=False)
         )
+
+
+def _latest(mine: Run | None, board: Board, lane: int, shape: type[Run]) -> Run | None:
+    """Return the run that was begun last, by this process or another; one that went silent has failed."""
+    told = board.told(lane, shape)
+    if told is None or (mine is not None and mine.started_at >= told[0].started_at):
+        return mine
+    run, is_there = told
+    if run.state == "running" and not is_there:
+        run.state = "failed"
+    return run
 
 
 async def _result_of(connection: Any, name: str, lane: int) -> InvariantResult:

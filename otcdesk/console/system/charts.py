@@ -58,7 +58,7 @@ def windows(samples: Sequence[Sample]) -> Iterator[tuple[Sample, Sample | None]]
         while sample.at_ms - samples[first].at_ms > _WINDOW_MS and first < place - 1:
             first += 1
         if place:
-            near = sample.at_ms - samples[first].at_ms <= _WINDOW_MS_MAX
+            near = 0 < sample.at_ms - samples[first].at_ms <= _WINDOW_MS_MAX  # a clock may be set back
             yield sample, samples[first] if near else None
 
 

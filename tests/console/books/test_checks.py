@@ -1,13 +1,16 @@
 """The checks that are run from pages: they find what is wrong, go on in the background, and end when told."""
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import asyncpg
 import pytest
 
 from otcdesk.console.books import checks as module
+from otcdesk.console.books.board import SILENCE_SECONDS_MAX
 from otcdesk.console.books.checks import Checks
 from otcdesk.storage.queries import purposes, queries
 from otcdesk.storage.verify import Pages
@@ -130,3 +133,41 @@ async def test_a_database_that_is_gone_fails_the_run(populated_lane: Lane) -> No
 def test_every_invariant_says_what_it_is_for() -> None:
     assert set(purposes("invariants")) == set(queries("invariants"))
     assert all(text.endswith((".", ".)")) for text in purposes("invariants").values())
+
+
+async def test_processes_that_share_a_folder_tell_one_another(populated_lane: Lane, tmp_path: Path) -> None:
+    lane = populated_lane.number
+    one, other, alone = (
+        Checks(populated_lane.dsn, AUDIT_KEY, populated_lane.clock, shared=shared)
+        for shared in (tmp_path, tmp_path, None)
+    )
+    one.start_invariants(lane, "person:ada")
+    told = other.start_invariants(lane, "person:bob")
+    assert (told.state, told.started_by) == ("running", "person:ada")
+    await one.ended(lane)
+    assert other.invariants(lane) == one.invariants(lane)
+    assert alone.invariants(lane) is None
+    run = one.start_chain(lane, "person:ada")
+    assert other.cancel_chain(lane, "person:bob")
+    await one.ended(lane)
+    assert (run.state, run.cancelled_by) == ("cancelled", "person:bob")
+    assert not other.cancel_chain(lane, "person:bob")
+    populated_lane.clock.advance(seconds=1)  # type: ignore[attr-defined]
+    again = other.start_chain(lane, "person:bob")
+    await other.ended(lane)
+    assert (again.state, again.cancelled_by) == ("finished", None)
+    assert one.chain(lane) == again
+
+
+async def test_a_run_of_a_process_that_is_gone_has_failed(populated_lane: Lane, tmp_path: Path) -> None:
+    lane = populated_lane.number
+    one, other = (Checks(populated_lane.dsn, AUDIT_KEY, populated_lane.clock, shared=tmp_path) for _ in range(2))
+    one.start_invariants(lane, "person:ada")
+    await one.ended(lane)
+    [path] = tmp_path.glob("check-invariants-*")
+    path.write_bytes(path.read_bytes().replace(b'"finished"', b'"running"'))
+    long_ago = time.time() - SILENCE_SECONDS_MAX - 1
+    os.utime(path, (long_ago, long_ago))
+    found = other.invariants(lane)
+    assert found is not None
+    assert found.state == "failed"

@@ -1,4 +1,4 @@
-"""The page of the position over real HTTP and in a browser: whose numbers it shows, where they lead, and that it moves."""
+"""The page of the position over real HTTP and in a browser: where its numbers lead, and that it moves."""
 
 import pytest
 from playwright.async_api import Browser, expect
@@ -49,7 +49,12 @@ def test_a_chart_has_its_data_and_what_is_none_is_not_found(person: Person) -> N
         assert len(told["x"]) == len(told["series"][0]["values"]) == 7
         assert told["unit"] == "EUR"
         assert told["series"][0]["values"][-1] > 0
-    for wrong in ({"asset": "EUR", "of": "x"}, {"asset": "XXX", "of": "position"}, {}, {"asset": "\0", "of": "position"}):
+    for wrong in (
+        {"asset": "EUR", "of": "x"},
+        {"asset": "XXX", "of": "position"},
+        {},
+        {"asset": "\0", "of": "position"},
+    ):
         assert person.get("/position/series.json", params=wrong).status_code == 404
     assert "<b>x" not in person.get("/position", params={"asset": "<b>x", "days": "<b>x"}).text
 
@@ -76,4 +81,3 @@ async def test_it_moves_with_the_books_and_its_charts_draw(browser: Browser, wor
         world.confirmed_buy("130.00")
         await expect(row).not_to_have_attribute("data-version", before or "", timeout=20_000)
         await context.close()
-

@@ -6,7 +6,7 @@ import pytest
 
 from otcdesk.request_signatures import new_key_pair
 from tests.support.consoles import Html, Person, acts_of, signed_in
-from tests.support.server import World
+from tests.support.server import World, wait_until
 
 READ = "scope:otc-exchanges:read"
 
@@ -51,7 +51,7 @@ def test_an_api_key_is_good_until_it_is_revoked(world: World, root: Person) -> N
     assert "in use until" in page
     assert root.post(path, fields).status_code == 400
     revoke(root, path, "reports")
-    assert status_of(world, key) == 401
+    wait_until(lambda: status_of(world, key) == 401, "the revoked key is not believed any more")
     made, revoked = [one for one in acts_of(world) if "credential" in one.content and "reports" in one.content][::-1]
     assert (made.why, revoked.why) == ("a new system", "not used any more")
     assert key not in made.content
@@ -87,6 +87,14 @@ def test_a_client_gets_tokens(world: World, root: Person) -> None:
     assert world.server.http.post("/offers/v1/oauth/token", json=body).status_code == 200
     revoke(root, path_of(world, "northbank"), "second")
     assert world.server.http.post("/offers/v1/oauth/token", json=body).status_code in {400, 401}
+
+
+def test_what_a_key_is_called_is_no_markup(world: World, root: Person) -> None:
+    path, name = path_of(world, "northbank"), "<script>alert(1)</script>'\"&{{7*7}}"
+    shown(root, path, {"kind": "client", "name": name, "supervisor": "", "why": name})
+    page = root.open(path)
+    assert name in page.text
+    assert "<script>alert" not in page.html
 
 
 def test_a_client_for_deals_calls_as_a_supervisor_of_its_tenant(world: World, root: Person) -> None:
