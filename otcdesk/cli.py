@@ -40,7 +40,8 @@ from otcdesk.commandline import (
 )
 from otcdesk.config import Settings, SettingsError, load_settings
 from otcdesk.credentials import API_KEY, OPERATOR
-from otcdesk.demo import load_demo, story
+from otcdesk.demo import load_demo
+from otcdesk.demo_story import story
 from otcdesk.docs import write_documents
 from otcdesk.domain.parties import DESK_ID
 from otcdesk.domain.world import parse_world

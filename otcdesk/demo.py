@@ -1,17 +1,17 @@
-"""The demo: a desk with people who run it, a customer, a partner, a business and an issuer; stories to paste.
+"""The demo: a desk with people who run it, a customer, a partner, a business and an issuer.
 
 Data and credentials are kept between runs. The secrets stand in `demo.json` only (mode 600), so if it is lost new
 ones are made and the old ones die.
 """
 
+import contextlib
 import json
-import shlex
-import sys
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from otcdesk.api.exchanges.callbacks import ExchangesCallbacks
 from otcdesk.app import Program
 from otcdesk.domain.compact_ids import print_compact_id
 from otcdesk.domain.parties import DESK_ID
@@ -19,8 +19,10 @@ from otcdesk.domain.world import WorldFile, account_id, tenant_id
 from otcdesk.domain.world_brokerage import party_id
 from otcdesk.domain.world_payouts import channel_id
 from otcdesk.domain.world_resales import compact_ref
+from otcdesk.errors import Refusal
 from otcdesk.operators import MadeOperator
 from otcdesk.secret_files import write_private
+from otcdesk.webhooks.subscriptions import Change, Wanted
 from otcdesk.world_loading import SANDBOX, LoadedWorld, shipped_world
 
 _LANE = "demo"
@@ -32,6 +34,8 @@ _PAYEE = "maria"
 _CHANNEL = "de-sepa"
 _ISSUER = "harbour"
 _HOLDER, _BUYER = "lena", "noah"
+_ENVELOPE = ExchangesCallbacks.name
+_RECEIVER = f"/sandbox/received/{_TENANT}"
 
 
 class _Person(msgspec.Struct):
@@ -66,6 +70,7 @@ async def load_demo(program: Program) -> dict[str, Any]:
     if known is None:
         await _revoke_old(program, lane, world)
     loaded = await program.worlds.load(lane, world, kind=SANDBOX)
+    await _keep_receiver(program, lane)
     people = await _people(program, world, loaded, known)
     told = _told(program, loaded, known, people)
     write_private(path, json.dumps(told, indent=2) + "\n")
@@ -92,6 +97,32 @@ async def _revoke_old(program: Program, lane: int, world: WorldFile) -> None:
         old = await program.credentials.named(lane, owner_id, name)
         if old is not None:
             await program.credentials.revoke(lane, str(old.id))
+
+
+async def _keep_receiver(program: Program, lane: int) -> None:
+    """Have all callbacks of the customer go to where this sandbox itself takes them, on whatever port it is now.
+
+    Only where webhooks may go to this machine. A customer that has no place for one more does without.
+    """
+    settings, subscriptions = program.settings, program.webhooks.subscriptions
+    if not settings.webhooks_local:
+        return
+    url, owner_id = f"http://127.0.0.1:{settings.port}{_RECEIVER}", tenant_id(_TENANT)
+    known = [one for one in await subscriptions.of_owner(lane, owner_id, _ENVELOPE) if one.url.endswith(_RECEIVER)]
+    with contextlib.suppress(Refusal):
+        if not known:
+            await subscriptions.create(
+                Wanted(
+                    lane=lane,
+                    owner_id=owner_id,
+                    envelope=_ENVELOPE,
+                    url=url,
+                    event_types=sorted(ExchangesCallbacks.event_types),
+                    description="Taken by the sandbox itself, and kept nowhere",
+                )
+            )
+        elif all(one.url != url for one in known):
+            await subscriptions.change(known[0], Change(url=url))
 
 
 async def _people(
@@ -167,114 +198,3 @@ def _issuers(kind: str, ref: str) -> str:
 
 def _kept(known: dict[str, str], *names: str) -> dict[str, str]:
     return {name: known[name] for name in names}
-
-
-def _program() -> str:
-    """Return how this program is called from another terminal, where it may not be on the path."""
-    script = Path(sys.executable).with_name("otcdesk")
-    return shlex.quote(str(script)) if script.exists() else f"{shlex.quote(sys.executable)} -m otcdesk"
-
-
-def story(told: dict[str, Any], home: Path) -> str:
-    """Return the stories: commands that work when pasted into another terminal, one after another."""
-    exchanges, operator, offers, ramp, deals = (
-        told[name] for name in ("exchanges", "operator", "offers", "ramp", "deals")
-    )
-    csrf = "0" * 64
-    person = told["console"]["users"][0]
-    return f"""
-otcdesk is open at {told["base_url"]}. Credentials: {home / "demo.json"}. Stop it with Ctrl-C; data is kept.
-
-Sign in at {told["console"]["base_url"]} as {person["email"]}
-  password  {person["password"]}
-  code      {_program()} operators code {person["email"]} --home {shlex.quote(str(home))}
-The others, with other roles, are in demo.json.
-
-Paste these into another terminal, one after another.
-
-1. Acme asks what 2500.00 EUR bring in USDC (nothing moves; the quote lives 15 minutes):
-
-QUOTE=$(curl -s {exchanges["base_url"]}/otc-exchanges/quote \\
-  -H 'x-api-key: {exchanges["api_key"]}' -H 'X-CSRF-Token: {csrf}' -H 'Content-Type: application/json' \\
-  -d '{{"sourceFrAccountId":"{exchanges["account_id"]}","destinationUtilaWalletId":"{exchanges["wallet_id"]}",\
-"sourceAmountEur":"2500.00"}}' \\
-  | tee /dev/stderr | sed 's/.*"quoteId":"\\([^"]*\\)".*/\\1/'); echo
-
-2. Acme confirms; its EUR go to the treasury, and the order waits for you:
-
-curl -s {exchanges["base_url"]}/otc-exchanges \\
-  -H 'x-api-key: {exchanges["api_key"]}' -H 'X-CSRF-Token: {csrf}' -H 'Content-Type: application/json' \\
-  -H "Idempotency-Key: $(python3 -c 'import uuid; print(uuid.uuid4())')" -d "{{\\"quoteId\\":\\"$QUOTE\\"}}"; echo
-
-3. You, the operator, approve at a final rate; the USDC arrive in Acme's wallet:
-
-curl -s {operator["base_url"]}/otc-exchanges/$QUOTE/approve \\
-  -H 'Authorization: Bearer {operator["token"]}' -H 'Content-Type: application/json' -d '{{"rate":"1.0838"}}'; echo
-
-The second story: Northbank sells a bitcoin's part to Ada, its user.
-
-1. Northbank gets an access token, for ten minutes:
-
-ACCESS=$(curl -s {offers["base_url"]}/v1/oauth/token -H 'Content-Type: application/json' \\
-  -d '{{"grant_type":"client_credentials","client_id":"{offers["client_id"]}",\
-"client_secret":"{offers["client_secret"]}"}}' | sed 's/.*"access_token":"\\([^"]*\\)".*/\\1/')
-
-2. It asks for an offer: how much bitcoin 100.00 EUR buy, for a quarter of an hour:
-
-OFFER=$(curl -s {offers["base_url"]}/v1/offers -H "Authorization: Bearer $ACCESS" \\
-  -H 'bp-user-id: {offers["user_id"]}' -H 'Content-Type: application/json' \\
-  -d '{{"type":"buy","fiat_id":1,"asset_id":1,"amount":"100.00","amount_defined_for":"fiat"}}' \\
-  | tee /dev/stderr | sed 's/.*"id":"\\([^"]*\\)","type".*/\\1/'); echo
-
-3. It accepts, under an id of its own; the same again is answered the same and buys nothing more:
-
-curl -s -X PATCH "{offers["base_url"]}/v2/offers/$OFFER/accept?external_transaction_id=bank-$OFFER" \\
-  -H "Authorization: Bearer $ACCESS" -H 'bp-user-id: {offers["user_id"]}'; echo
-
-The third story: Paylane sells USDC, and Maria's bank account gets 100.00 EUR.
-
-1. Paylane prepares it: who is paid, through which channel, and what it would cost (nothing moves):
-
-SESSION=$(curl -s {ramp["base_url"]}/transactions/sell/prepare \\
-  -H 'X-Api-Key: {ramp["api_key"]}' -H 'Content-Type: application/json' \\
-  -d '{{"ChannelID":"{ramp["channel_id"]}","CryptoCurrency":"USDC_TEST","FiatAmount":"100.00",\
-"CustomerID":"{ramp["customer_id"]}","Form":{{"BankDetails":{{"AccountType":"Checking",\
-"AccountNumber":"DE89370400440532013000"}}}}}}' \\
-  | tee /dev/stderr | sed 's/.*"FormSessionID":"\\([^"]*\\)".*/\\1/'); echo
-
-2. It sells, for at most 115 USDC; the same nonce again is told what has become of it:
-
-SOLD=$(curl -s {ramp["base_url"]}/transactions/sell \\
-  -H 'X-Api-Key: {ramp["api_key"]}' -H 'Content-Type: application/json' \\
-  -d "{{\\"CryptoCurrency\\":\\"USDC_TEST\\",\\"FiatAmount\\":\\"100.00\\",\\"CryptoAuthorizedAmount\\":\\"115\\",\
-\\"FormSessionID\\":\\"$SESSION\\",\\"Nonce\\":\\"$SESSION\\"}}" \\
-  | tee /dev/stderr | sed 's/.*"Transaction":{{"ID":"\\([^"]*\\)".*/\\1/'); echo
-
-3. Two seconds later it is settled:
-
-sleep 3; curl -s {ramp["base_url"]}/transactions/$SOLD -H 'X-Api-Key: {ramp["api_key"]}'; echo
-
-The fourth story: Lena resells tokens of Harbour House over the counter, and Harbour takes them.
-
-1. Harbour gets an access token:
-
-ACCESS=$(curl -s {deals["base_url"]}/auth/authenticate -H 'Content-Type: application/json' \\
-  -d '{{"api_key":"{deals["api_key"]}","secret_key":"{deals["secret_key"]}"}}' \\
-  | sed 's/.*"access_token":"\\([^"]*\\)".*/\\1/')
-
-2. Lena offers 7 tokens at 1.00 VUSD each; the answer is a transaction to poll:
-
-TRANSACTION=$(curl -s {deals["base_url"]}/users/otcs/users/{deals["user_id"]}/tokens/{deals["token_id"]}/sell \\
-  -H "Authorization: Bearer $ACCESS" -H 'Content-Type: application/json' \\
-  -d '{{"quantity":7,"price_id":"{deals["price_id"]}","price_amount":1}}' \\
-  | tee /dev/stderr | sed 's/.*"transaction_id":"\\([^"]*\\)".*/\\1/'); echo
-sleep 1
-DEAL=$(curl -s {deals["base_url"]}/admin/tokens/{deals["token_id"]}/transactions/$TRANSACTION \\
-  -H "Authorization: Bearer $ACCESS" | tee /dev/stderr | sed 's/.*"deal_id":\\([0-9]*\\).*/\\1/'); echo
-
-3. Harbour accepts: tokens one way, money the other, 4 % aside, or nothing at all. What Lena has then:
-
-curl -s -X POST {deals["base_url"]}/admin/otcs/nodes/{deals["node_id"]}/tokens/{deals["token_id"]}/deals/$DEAL/accept \\
-  -H "Authorization: Bearer $ACCESS"
-curl -s {deals["base_url"]}/users/users/{deals["user_id"]}/wallet/summary -H "Authorization: Bearer $ACCESS"; echo
-"""

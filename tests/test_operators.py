@@ -276,6 +276,7 @@ async def test_only_who_keeps_the_people_in_this_moment_keeps_somebody(site: Sit
 @pytest.mark.parametrize("attempt", range(5))
 async def test_of_two_who_keep_each_other_out_one_stays(site: Site, attempt: int) -> None:
     ann, bob = await admin(site, "ann"), await admin(site, "bob")
+    await asyncio.gather(*(site.operators.of_lane(site.lane) for _ in range(8)))  # so that neither waits to connect
     done = await asyncio.gather(
         site.operators.enable(site.lane, bob, enabled=False, by=ann),
         site.operators.set_roles(site.lane, ann, [TRADER], by=bob),

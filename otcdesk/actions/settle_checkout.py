@@ -74,6 +74,10 @@ def settle_checkouts(command: SettleCheckouts, books: Books, moment: Moment) -> 
     checkouts = [(_found(books, Order, row.order_id), _found(books, Checkout, row.order_id)) for row in rows]
     want_limits(books, [(order.tenant_id, terms.party_id, order.source_asset) for order, terms in checkouts])
     share = PURCHASES_MAX // max(len(rows), 1)
+    tried = [
+        (paid, terms) for row, (_, terms) in zip(rows, checkouts, strict=True) for paid in row.unbought_ids[:share]
+    ]
+    _want_purchases(books, tried)
     bought = 0
     for number, row in enumerate(rows):
         now = CHECKOUTS.by_the_clock(_found(books, Order, row.order_id), moment.arrived_at)
@@ -136,11 +140,10 @@ def _bought(
     cannot be bought for now waits on, `UNBOUGHT_MAX` deposits at most.
     """
     terms = _found(books, Checkout, order.id)
-    action = BuyAction(asset=terms.asset, network="", address="", spread_bps=terms.spread_bps, fee_bps=terms.fee_bps)
+    action = _buying(terms)
     tried, later = awaited.unbought_ids[:most], awaited.unbought_ids[most:]
-    books.want(*[(Order, deposit_id) for deposit_id in tried])
+    _want_purchases(books, [(deposit_id, terms) for deposit_id in tried])
     deposits = [_found(books, Order, deposit_id) for deposit_id in tried]
-    books.want(*[key for paid in deposits for key in purchase_wants(paid, action)])
     waits: list[UUID] = []
     for number, paid in enumerate(deposits, start=first):
         facts = Payment(
@@ -160,6 +163,17 @@ def _bought(
             continue
         awaited = awaited.with_(brought_units=awaited.brought_units + made.destination_units, rate=made.rate)
     return awaited.with_(unbought_ids=(*waits, *later)[:UNBOUGHT_MAX])
+
+
+def _want_purchases(books: Books, tried: Sequence[tuple[UUID, Checkout]]) -> None:
+    """Name at once what the purchases for all these deposits find, however many checkouts they are for."""
+    books.want(*[(Order, deposit_id) for deposit_id, _ in tried])
+    paid = [(_found(books, Order, deposit_id), _buying(terms)) for deposit_id, terms in tried]
+    books.want(*[key for order, action in paid for key in purchase_wants(order, action)])
+
+
+def _buying(terms: Checkout) -> BuyAction:
+    return BuyAction(asset=terms.asset, network="", address="", spread_bps=terms.spread_bps, fee_bps=terms.fee_bps)
 
 
 def _awaited(books: Books, moment: Moment, deposit: Deposit, order: Order) -> tuple[AwaitedPayment, Order] | None:

@@ -20,6 +20,9 @@ from otcdesk.domain.parties import DESK_ID
 from otcdesk.errors import Code, Refusal
 from otcdesk.operators import OperatorSession
 
+#: What our script sends with a request of the page's own when somebody has touched page or keys since the last one.
+_SOMEBODY_THERE: Final = "x-somebody-there"
+
 COOKIE: Final = "otcdesk_session"
 SIGN_IN: Final = "/console/sign-in"
 
@@ -166,7 +169,12 @@ def cookie_of(request: Request) -> str:
 
 
 def is_by_a_person(request: Request) -> bool:
-    """Tell whether somebody opened or sent something; what an open page asks for by itself keeps nobody signed in."""
+    """Tell whether somebody opened or sent something, or is at the page that asks, as its script says.
+
+    What an open page asks for by itself keeps nobody signed in.
+    """
+    if request.header(_SOMEBODY_THERE) == "yes":
+        return True
     return request.header("hx-request") != "true" and request.header("sec-fetch-mode") in {None, "navigate"}
 
 

@@ -1,10 +1,12 @@
 """What arrives completes the checkout that it is for, once enough of it is there."""
 
 from decimal import Decimal
+from uuid import UUID
 
 import pytest
 from msgspec.structs import replace
 
+from otcdesk.actions.keep_party import KeepParty
 from otcdesk.actions.open_checkout import CheckoutOpened
 from otcdesk.actions.publish_price import SwitchFeed
 from otcdesk.actions.settle_checkout import CheckoutsSettled, SettleCheckouts
@@ -13,10 +15,12 @@ from otcdesk.domain.events import Event
 from otcdesk.domain.orders import Order
 from otcdesk.domain.payouts import PURCHASE, Payment
 from otcdesk.domain.rules import Condition
+from otcdesk.engine.lane import READINGS_MAX
 from otcdesk.errors import Code
 from tests.support.brokerage import assert_balanced
 from tests.support.checkouts import ADDRESS, BANK, arrival, confirmed, opened, opening, wired
 from tests.support.deposits import RULE_BANK_NAME, bank, buying_action, deposited, open_places, ruled, transferring
+from tests.support.limits import limited, used
 from tests.support.payouts import ADA, B1, B2, current, moved_price, ramp_desk, settled
 from tests.support.pure import PureDesk
 
@@ -106,6 +110,26 @@ def retried(desk: PureDesk) -> int:
     """Let the worker's command try everything again; returns for how many deposits something was bought."""
     reply: CheckoutsSettled = desk.act(SettleCheckouts(places=[row.place for row in desk.all(AwaitedPayment)]))
     return reply.bought
+
+
+def test_the_limits_of_many_parties_are_read_together() -> None:
+    desk = ramp_desk()
+    settled(desk)
+    feed(desk, up=False)
+    parties: list[UUID] = []
+    for number in range(READINGS_MAX):
+        person = KeepParty(external_id=f"payer-{number}", country="DE", kind="individual", details="{}")
+        feed(desk, up=True)
+        theirs = replace(BANK, name=f"{BANK.name}/{number}")  # bank details are one party's
+        one = opened(desk, FIAT_IN, amount="1", party=person.external_id, person=person, bank=theirs)
+        feed(desk, up=False)
+        assert one.checkout is not None
+        parties.append(one.checkout.party_id)
+        limited(desk, one.checkout.party_id, "EUR", day=100)
+        arrival(desk, 100, asset="EUR", network=None, at=theirs.name, reference=one.checkout.reference)
+    feed(desk, up=True)
+    assert retried(desk) == len(parties)
+    assert {used(desk, party_id, "EUR") for party_id in parties} == {(100, 100)}
 
 
 def reference_of(opened_one: CheckoutOpened) -> str:

@@ -12,6 +12,7 @@ import pytest
 
 from otcdesk.console.page import FormRoute
 from otcdesk.console.routes import ROUTES
+from otcdesk.domain.ledger import TREASURY, desk_account_id
 from otcdesk.storage.queries import queries
 from tests.support.busy_desk import BusyDesk
 from tests.support.console_pages import CONSOLE, Site, everybody
@@ -188,7 +189,9 @@ def forms_of(site: Site) -> Iterator[tuple[str, list[str]]]:
 
 def test_nothing_of_another_lane_can_be_opened(person: Person, stranger: Person, site: Site) -> None:
     """Every page with an id in its path is there for its own lane's people, and for others as if it had never been."""
+    own = {str(desk_account_id(TREASURY, asset, network)) for asset in ("EUR", "USDC") for network in ("", "ethereum")}
     paths = [path for label, found in site.pages.items() if "{" in label for path in found]
+    paths = [path for path in paths if not own.intersection(path.split("/"))]  # each desk has accounts of these ids
     assert paths
     shown = {path: stranger.get(path).status_code for path in paths}
     assert {path: status for path, status in shown.items() if status != 404} == {}
@@ -270,7 +273,8 @@ def test_who_may_not_be_in_any_more_is_out_at_once(world: World, query: str) -> 
     assert is_out(person)
 
 
-def test_what_an_open_page_asks_for_by_itself_keeps_nobody_signed_in(world: World) -> None:
+@pytest.mark.parametrize("there", [{"sec-fetch-mode": "navigate"}, {"hx-request": "true", "x-somebody-there": "yes"}])
+def test_what_an_open_page_asks_for_by_itself_keeps_nobody_signed_in(world: World, there: dict[str, str]) -> None:
     person = signed_in(world, "trader")
     seen = "select date_trunc('second', seen_at) from operator_sessions where lane = $1"
     lane = lane_of(world)
@@ -279,7 +283,7 @@ def test_what_an_open_page_asks_for_by_itself_keeps_nobody_signed_in(world: Worl
     for headers in ({"hx-request": "true"}, {"sec-fetch-mode": "cors"}, {"sec-fetch-mode": "no-cors"}):
         assert person.get("/account", headers=headers).status_code == 200
         assert asked(world, seen, lane) == before
-    assert person.get("/account", headers={"sec-fetch-mode": "navigate"}).status_code == 200
+    assert person.get("/account", headers=there).status_code == 200
     assert asked(world, seen, lane) != before
 
 

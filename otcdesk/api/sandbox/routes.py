@@ -1,10 +1,13 @@
-"""The sandbox's routes. Anyone who reaches the server may make a world; a world's operator token steers it."""
+"""The sandbox's routes. Anyone who reaches the server may make a world; a world's operator token steers it.
+
+What takes callbacks here keeps nothing of them, so it needs no credential either.
+"""
 
 from typing import Any
 
 from otcdesk.api import payout_ends, steering
 from otcdesk.api.dialect import Call, Dialect, Reply, Route
-from otcdesk.api.http import Request
+from otcdesk.api.http import Answer, Request
 from otcdesk.api.payout_ends import PayoutRequest
 from otcdesk.api.sandbox import deposit_routes, shapes
 from otcdesk.api.sandbox.errors import REPLIES
@@ -17,6 +20,8 @@ from otcdesk.domain.payouts import return_id
 from otcdesk.domain.world import parse_world
 from otcdesk.errors import Code, Refusal
 from otcdesk.world_loading import shipped_world
+
+_TAKEN = Answer(204, b"")
 
 _NOBODY = Caller(lane=0, owner_id=DESK_ID, name="anyone", kind="none", scopes=frozenset())
 
@@ -108,6 +113,11 @@ async def end_payout(call: Call) -> Any:
     return shapes.payout_answer(order, await call.desk.order(lane, return_id(order_id)))
 
 
+async def take_callback(call: Call) -> Answer:  # noqa: ARG001  (as all handlers)
+    """Take a callback, of whatever kind, and forget it: a receiver for who has none; the desk shows what it sent."""
+    return _TAKEN
+
+
 async def _clock(call: Call) -> LaneClock:
     return await call.desk.reads.row("lanes", "clock", LaneClock, call.caller.lane) or LaneClock()
 
@@ -166,6 +176,18 @@ ROUTES = (
     ),
     *deposit_routes.ROUTES,
     _steering("POST", "/work", run_workers, "Run the workers once, now"),
+    Route(
+        method="POST",
+        path="/received/{name}",
+        handler=take_callback,
+        summary="Take a callback and keep nothing of it; the name is anybody's choice",
+        scope=None,
+        status=204,
+        body=bytes,
+        takes="application/json",
+        form={"description": "What a webhook sends, or anything else."},
+        wrapped=False,
+    ),
 )
 
 
@@ -178,7 +200,7 @@ class SandboxDialect(Dialect):
     replies = REPLIES
 
     async def admit(self, request: Request, route: Route) -> Caller:
-        """Let anybody make a world; everything else needs the world's operator token.
+        """Let anybody make a world and send callbacks; everything else needs the world's operator token.
 
         Refuses SCOPE_MISSING for an operator of a live lane: what is steered here would be real there.
         """

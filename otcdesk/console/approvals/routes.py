@@ -105,6 +105,8 @@ async def show_proposal(call: ConsoleCall) -> Answer:
     """Show a proposal as the first person saw it, and what has changed since."""
     found, now = await _proposal(call), await call.desk.business_time(call.caller.lane)
     proposal = found.proposal
+    if call.is_fragment and found.state_at(now) != OPEN:  # what an open page says of it, and offers, is over
+        return Answer(204, b"", ((b"hx-redirect", b"/console/proposals/%b" % str(proposal.id).encode("ascii")),))
     kind = _SEEN.get(proposal.verb, dict[str, Any])
     about_order = proposal.subject_version is not None
     current = await reads.one(call.desk.reads, call.caller.lane, now, proposal.subject_id) if about_order else None

@@ -23,10 +23,10 @@ _CHARTS: Final[Mapping[str, tuple[str, str]]] = {
 
 
 async def show_position(call: ConsoleCall) -> Answer:
-    """Show the position in every asset, and the charts of one."""
+    """Show the position in every asset, and the charts of one, which look after themselves once they are drawn."""
     found = await position(call.desk.reads, call.caller.lane, call.desk.clock.now())
     codes = [each.asset.code for each in found.assets]
-    asset = _chosen(call, codes)
+    asset = "" if call.is_fragment else _chosen(call, codes)
     drawn = await _drawn(call, asset) if asset else {}
     facts = {
         "position": found,

@@ -65,6 +65,17 @@
     window.setTimeout(() => { delete form.dataset.sent; }, 3000);
   });
 
+  // -- whoever is at the page stays signed in, whoever has left it does not ---------------------------------------------
+
+  let touched = false;
+  ["pointermove", "pointerdown", "keydown", "wheel"].forEach((kind) => {
+    document.addEventListener(kind, () => { touched = true; }, { passive: true });
+  });
+  document.addEventListener("htmx:configRequest", (event) => {
+    if (touched) event.detail.headers["x-somebody-there"] = "yes";
+    touched = false;
+  });
+
   // -- what happens, as it happens -------------------------------------------------------------------------------------
 
   const live = (on) => all("[data-live]").forEach((mark) => { mark.hidden = !on; });

@@ -1,4 +1,4 @@
-"""The books' pages over real HTTP and in a browser: statements that add up, files, checks that end, and what was done."""
+"""The books' pages over real HTTP and in a browser: statements that add up, files, checks that end, what was done."""
 
 import csv
 import io
