@@ -66,7 +66,7 @@ Then, in the browser:
   It appears under Approvals in both windows, by itself.
   Ada opens it ("Decide"), types its amount, 12500.00, and approves. Nothing moves yet: it takes two.
   Ben opens it where it waits for a second person ("Look"), and approves as the second person.
-  "The whole order" shows what happened, its entries with balances, and the callbacks to Acme.
+  He is led to the order's page: what happened, the entries with balances, and the callbacks to Acme.
 
 The other stories are told in the terminal: paste their blocks one after another.
 

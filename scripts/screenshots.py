@@ -69,6 +69,9 @@ SHOTS: tuple[tuple[str, str, str, str], ...] = (
     ("sandbox", "ada", "/console/sandbox", ""),
 )
 
+#: Charts of the last minutes have something to show after a while of looking.
+_LOOKED_MS = 25_000
+
 _DRAWN = """() => [...document.querySelectorAll('[data-chart]')]
     .every((figure) => figure.classList.contains('empty') || figure.querySelector('canvas'))"""
 
@@ -169,6 +172,8 @@ async def take(browser: Browser, site: Site, token: str, name: str, path: str, l
         print(f"{path} answers {answer.status if answer else 'nothing'}")
     else:
         await page.wait_for_function(_DRAWN)
+        if await page.locator("[data-chart][data-every-seconds]").count():
+            await page.wait_for_timeout(_LOOKED_MS)
         (PICTURES / f"{name}.webp").write_bytes(await picture(page))
     await context.close()
 

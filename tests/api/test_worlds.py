@@ -249,3 +249,13 @@ def test_price_faults_spare_other_worlds_and_can_be_mended(world: World, new_wor
     assert other.post("/quote", other.buy_body()).status_code == 200
     world.fault("price", "up")
     assert world.post("/quote", world.buy_body()).status_code == 200
+
+
+def test_anybody_may_have_callbacks_taken(server: DeskServer) -> None:
+    for name in ("acme", "a%20name", "x" * 1_000):
+        for body in (b"", b"{}", b"\x00 no JSON", b"x" * 60_000):
+            answer = server.http.post(f"/sandbox/received/{name}", content=body)
+            assert (answer.status_code, answer.content) == (204, b"")
+    assert server.http.post("/sandbox/received/acme", content=b"x" * 70_000).status_code == 413
+    assert server.http.get("/sandbox/received/acme").status_code == 405
+    assert server.http.post("/sandbox/received", content=b"{}").status_code == 404

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.commands import Demo, Running, get, otcdesk, paste, until_gone
-from tests.support.server import wait_until
+from tests.support.server import free_port, wait_until
 
 STOP_SECONDS_MAX = 10
 
@@ -25,7 +25,7 @@ def demo(tmp_path: Path) -> Iterator[Demo]:
 
 def story_in(out: str) -> list[str]:
     """Return the commands that a demo told to paste."""
-    begin = ("QUOTE=", "ACCESS=", "OFFER=", "SESSION=", "SOLD=", "TRANSACTION=", "curl ", "sleep ")
+    begin = ("LARGE=", "QUOTE=", "ACCESS=", "OFFER=", "SESSION=", "SOLD=", "TRANSACTION=", "curl ", "sleep ")
     return [part for part in out.split("\n\n") if part.startswith(begin)]
 
 
@@ -40,16 +40,17 @@ def test_the_story_works_when_pasted_and_outlives_the_demo(demo: Demo, tmp_path:
     assert str(demo.home / "demo.json") in said.out
     until_gone(demo)
 
-    found = re.search(r"^  code +(.* operators code \S+ .*)$", said.out, re.MULTILINE)
-    assert found is not None, said.out
-    given = paste([found[1]], tmp_path)
-    assert re.fullmatch(r"[0-9]{6}\n", given.out), given
-    person = told["console"]["users"][0]
-    assert f"Sign in at {demo.url}/console as {person['email']}\n  password  {person['password']}\n" in said.out
+    codes = re.findall(r"^  code +(.* operators code \S+ .*)$", said.out, re.MULTILINE)
+    given = paste(codes, tmp_path)
+    assert re.fullmatch(r"([0-9]{6}\n){2}", given.out), given
+    people = {one["name"]: one for one in told["console"]["users"]}
+    first, second = people["Ada"], people["Ben"]
+    assert f"Sign in at {demo.url}/console as {first['email']}\n  password  {first['password']}\n" in said.out
+    assert f"sign in there as {second['email']}\n  password  {second['password']}\n" in said.out
 
     blocks = story_in(said.out)
-    assert len(blocks) == 12
-    with demo.run() as second:
+    assert len(blocks) == 13
+    with demo.run() as again:
         assert demo.told == told
         pasted = paste([*blocks, 'echo "ORDER $QUOTE"'], tmp_path)
         assert pasted.code == 0, pasted
@@ -62,7 +63,7 @@ def test_the_story_works_when_pasted_and_outlives_the_demo(demo: Demo, tmp_path:
         assert found is not None
         order_id = found[1]
         assert demo.order(order_id)["rate"] == "1.0838"
-        assert second.stop(signal.SIGTERM).code == 0
+        assert again.stop(signal.SIGTERM).code == 0
     until_gone(demo)
 
     with demo.run():
@@ -109,6 +110,31 @@ def test_what_the_demo_leaves(demo: Demo) -> None:
         assert get(url, {"x-api-key": made_new["exchanges"]["api_key"]})[0] == 200
         assert get(url, {"x-api-key": told["exchanges"]["api_key"]})[0] == 401
         assert get(f"{demo.url}/operator/accounts", {"Authorization": f"Bearer {told['operator']['token']}"})[0] == 401
+
+
+def receivers(demo: Demo) -> list[tuple[str, str]]:
+    """Return the webhooks of the customer: their ids and where they go."""
+    told = demo.told["exchanges"]
+    status, answer = get(f"{told['base_url']}/webhooks", {"x-api-key": told["api_key"]})
+    assert status == 200, answer
+    return [(one["id"], one["url"]) for one in answer["data"]]
+
+
+def test_callbacks_of_the_customer_follow_the_demo_to_other_ports(demo: Demo) -> None:
+    with demo.run():
+        ((webhook_id, url),) = receivers(demo)
+        assert url == f"{demo.url}/sandbox/received/acme"
+    with demo.run():
+        assert receivers(demo) == [(webhook_id, url)]
+    demo.port = free_port()
+    demo.url = f"http://127.0.0.1:{demo.port}"
+    with demo.run():
+        assert receivers(demo) == [(webhook_id, f"{demo.url}/sandbox/received/acme")]
+    demo.env["DESK_WEBHOOKS_LOCAL"] = "false"
+    demo.port = free_port()
+    before, demo.url = demo.url, f"http://127.0.0.1:{demo.port}"
+    with demo.run():
+        assert receivers(demo) == [(webhook_id, f"{before}/sandbox/received/acme")]
 
 
 @pytest.mark.parametrize("server_too", [False, True])

@@ -242,9 +242,7 @@ class MemoryDatabase:
         """Return every row of a kind, and of each the batch that wrote it."""
         table = _table_of(noun)
         return [
-            _read_back(table, stored)
-            for (name, _), stored in self._lanes[lane].rows.items()
-            if name == table.kind.name
+            _read_back(table, stored) for (name, _), stored in self._lanes[lane].rows.items() if name == table.kind.name
         ]
 
     def written(self, lane: int) -> dict[tuple[int, bytes], tuple[int, bytes]]:

@@ -184,8 +184,7 @@ ROUTES = (
         scope=None,
         status=204,
         body=bytes,
-        takes="application/json",
-        form={"description": "What a webhook sends, or anything else."},
+        takes="*/*",
         wrapped=False,
     ),
 )

@@ -25,7 +25,7 @@ _PAGE_ROWS = 50
 #: What the first person has seen, by the action; of any other it is shown as it was kept.
 _SEEN: dict[str, Any] = {
     "approve_conversion": ApprovalSeen,
-    **dict.fromkeys(("deposit", "withdraw", "adjust"), BookingSeen),
+    **dict.fromkeys(("deposit", "withdraw", "adjust", "adjust_payout"), BookingSeen),
 }
 
 
@@ -105,7 +105,8 @@ async def show_proposal(call: ConsoleCall) -> Answer:
     """Show a proposal as the first person saw it, and what has changed since."""
     found, now = await _proposal(call), await call.desk.business_time(call.caller.lane)
     proposal = found.proposal
-    if call.is_fragment and found.state_at(now) != OPEN:  # what an open page says of it, and offers, is over
+    if call.is_fragment and found.state_at(now) != OPEN and proposal.decided_by != call.caller.name:
+        # What a page says that somebody watches is over. Who decided it is on the way to another page.
         return Answer(204, b"", ((b"hx-redirect", b"/console/proposals/%b" % str(proposal.id).encode("ascii")),))
     kind = _SEEN.get(proposal.verb, dict[str, Any])
     about_order = proposal.subject_version is not None

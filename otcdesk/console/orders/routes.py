@@ -151,12 +151,18 @@ def _won(trade: WonTrade) -> dict[str, int]:
 
 
 def moves_by(move: Move) -> Handler:
-    """Return the handler of a move: read its form, carry it out, and lead to the order that it led to."""
+    """Return the handler of a move: read its form, carry it out, and lead to the order that it led to.
+
+    What waits for a second person leads to its proposal.
+    """
 
     async def moved(call: ConsoleCall) -> Answer:
         command = move.command(call, await _order(call))
         call.key = key_of(call) if move.keyed else None
         reply = await call.submit(command, why=_why(call))
+        proposal = getattr(reply, "proposal", None)
+        if proposal is not None:
+            return done(f"/console/proposals/{proposal.id}", "waits")
         return done(f"{_BLOTTER}/{reply.order.id}", word_after(move, reply))
 
     return moved
