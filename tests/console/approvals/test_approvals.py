@@ -61,6 +61,8 @@ def test_two_people_approve_what_is_large(world: World, ada: Person, ben: Person
     there = ada.done(f"/approvals/{order_id}/approve", fields).headers["location"].partition("?")[0]
     assert there.startswith("/console/proposals/")
     assert state_of(world, order_id) == "pending_approval"
+    watched = {"headers": {"hx-request": "true"}}
+    assert "hx-redirect" not in ada.get(there, **watched).headers
     own = ada.open(there)
     assert "You have proposed it yourself" in own.text
     assert ada.post(f"{there}/second", {}).status_code == 403
@@ -72,6 +74,8 @@ def test_two_people_approve_what_is_large(world: World, ada: Person, ben: Person
     detail = world.detail(order_id)
     assert (detail["status"], detail["rate"]) == ("completed", "1.09")
     assert ben.post(f"{there}/second", {}).status_code == 409
+    assert ada.get(there, **watched).headers["hx-redirect"] == there  # who watched it is shown that it is over
+    assert "hx-redirect" not in ben.get(there, **watched).headers
 
 
 def test_it_is_turned_down_and_decided_anew(world: World, ada: Person, ben: Person) -> None:
