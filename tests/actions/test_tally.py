@@ -4,6 +4,7 @@ from typing import Any, cast
 
 from otcdesk.actions.tally import Tally
 from otcdesk.domain.noun import Noun
+from otcdesk.domain.parties import DESK_ID, Tenant
 from otcdesk.domain.payouts import PayoutTerms
 
 
@@ -30,3 +31,11 @@ def test_only_what_is_new_or_different_is_staged_and_counted() -> None:
     tally.keep(old, new)
     assert staged.rows == [("add", old), ("put", new)]
     assert (tally.added, tally.changed) == (1, 1)
+
+
+def test_a_later_field_that_was_read_as_null_is_no_difference() -> None:
+    staged = Staged()
+    tally = Tally(cast("Any", staged))
+    said = Tenant(id=DESK_ID, name="Acme")
+    tally.keep(said.with_(limited=None), said)
+    assert (staged.rows, tally.changed) == ([], 0)

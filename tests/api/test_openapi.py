@@ -77,7 +77,7 @@ LENIENT = {
     *("GET /tenant-deposits", "GET /rules", "GET /rule-executions"),
     *("GET /payout-files", "GET /statement-lines"),
     *("GET /resales", "GET /resale-decisions", "GET /resale-instruments", "GET /jobs"),
-    *("GET /tenants", "GET /limits", "GET /spreads"),
+    *("GET /tenants", "GET /limits", "GET /spreads", "GET /proposals"),
     *("GET /webhooks/{id}/deliveries", "GET /webhooks/{webhookId}/deliveries"),
 }
 

@@ -159,6 +159,7 @@ def test_guards_change_by_two_only(pair: Pair) -> None:
         "proposalSeconds": 600,
         "assets": [
             {"asset": "EUR", "secondFrom": "1000.00", "typedFrom": "500.00", "exposureMax": "100000.00"},
+            {"asset": "GBP", "secondFrom": None, "typedFrom": None, "exposureMax": None},
             {"asset": "USDC", "secondFrom": "1000.000000", "typedFrom": None, "exposureMax": None},
         ],
     }
