@@ -15,6 +15,8 @@ from otcdesk.money import plain, print_units
 
 _NOTHING = "\u2013"  # an en dash
 _NO_MARKUP = Markup("&#8211;")
+#: What callers ask with, by the kind that their names begin with; people ask with nothing but their names.
+_ASKS_WITH = {"person": "", "api_key": "API key", "operator": "operator's token", "session": "session"}
 _MINUS = "\u2212"
 _BPS_PER_PERCENT = Decimal(100)
 
@@ -103,8 +105,18 @@ def words(name: str | None) -> str:
 
 
 def person(caller: str | None) -> str:
-    """Return who asked, without what kind of caller it is where that is a person."""
-    return _NOTHING if not caller else caller.removeprefix("person:")
+    """Return who asked: a person by their address, a program by its name and what it asks with."""
+    if not caller:
+        return _NOTHING
+    kind, colon, name = caller.partition(":")
+    if not colon or kind not in _ASKS_WITH:
+        return caller
+    return f"{name} ({_ASKS_WITH[kind]})" if _ASKS_WITH[kind] else name
+
+
+def told(text: str | None) -> str:
+    """Return a text of the books in which people are named, as people call them."""
+    return _NOTHING if not text else text.replace("person:", "")
 
 
 def lines(text: str) -> Markup:
@@ -145,6 +157,7 @@ FILTERS: dict[str, Any] = {
     "short": short,
     "signed": signed,
     "size": size,
+    "told": told,
     "typed": typed,
     "when": when,
     "words": words,

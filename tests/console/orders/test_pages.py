@@ -132,7 +132,7 @@ def test_orders_of_every_product_have_their_page(busy: BusyDesk, tess: Person) -
 def test_the_record_says_who_asked_from_where(busy: BusyDesk, tess: Person) -> None:
     page = tess.open(f"/orders/{busy.orders['conversion'][0]}")
     for said in (
-        "Approve conversion by operator:operator",
+        "Approve conversion by operator (operator's token)",
         "from 127.0.0.1, request",
         "997,500.00 EUR",
         "Hold captured",
