@@ -1,8 +1,7 @@
 """Tokens of the deals dialect over real HTTP (deals contract 2, cases 10 and 11), and what comes before a handler."""
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 
 from otcdesk.world_loading import shipped_world
 from tests.support import forked
+from tests.support.closing import closed_in_live_lanes
 from tests.support.databases import run_apart
 from tests.support.deals import (
     DEALS,
@@ -506,26 +506,6 @@ def test_a_closed_dialect_answers_503_before_anything_else(world: DealsWorld) ->
     wait_until(lambda: world.sell().status_code == 200, "it is open again", seconds=2)
 
 
-@contextmanager
-def live_lane_closed(server: DeskServer) -> Iterator[None]:
-    """Close the deals dialect of a live lane, the only one."""
-
-    async def run(*statements: str) -> None:
-        connection = await asyncpg.connect(server.environ["DATABASE_URL"])
-        try:
-            for statement in statements:
-                await connection.execute(statement)
-        finally:
-            await connection.close()
-
-    add = "insert into lanes (lane, name, kind, created_at) values (999998, 'live', 'live', now())"
-    run_apart(run(add, "insert into maintenance values (999998, 'deals', now(), 'x')"))
-    try:
-        yield
-    finally:
-        run_apart(run("delete from maintenance where lane = 999998", "delete from lanes where lane = 999998"))
-
-
 def test_closing_all_live_lanes_closes_it_for_strangers_and_not_for_sandboxes(world: DealsWorld) -> None:
     token = world.pair()["refresh_token"]
     strangers: list[Callable[[], httpx.Response]] = [
@@ -536,7 +516,7 @@ def test_closing_all_live_lanes_closes_it_for_strangers_and_not_for_sandboxes(wo
         lambda: world.auth(REFRESH, {}),
         lambda: world.as_bearer("x"),
     ]
-    with live_lane_closed(world.server):
+    with closed_in_live_lanes(world.server, "deals", 999998):
         wait_until(lambda: strangers[0]().status_code == 503, "it is closed", seconds=2)
         for call in strangers:
             assert call().status_code == 503

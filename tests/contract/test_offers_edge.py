@@ -1,17 +1,15 @@
 """The offers dialect's limit and its maintenance switch (offers contract 3.0), and what of it others can see."""
 
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 from uuid import uuid4
 
-import asyncpg
 import httpx
 import pytest
 
-from tests.support.databases import run_apart
+from tests.support.closing import closed_in_live_lanes
 from tests.support.offers import OK_BUY, OffersWorld, P, Q, assert_error
 from tests.support.served import NewServer
 from tests.support.server import EXCHANGES, ORDERS, DeskServer, World, assert_refused, run_cli, wait_until
@@ -174,26 +172,6 @@ def test_a_closed_dialect_answers_503_before_anything_else(world: OffersWorld) -
     assert world.operator("GET", "/operator/maintenance").json()["data"] == []
 
 
-@contextmanager
-def live_lane_closed(server: DeskServer) -> Iterator[None]:
-    """Close the offers dialect of a live lane, the only one."""
-
-    async def run(*statements: str) -> None:
-        connection = await asyncpg.connect(server.environ["DATABASE_URL"])
-        try:
-            for statement in statements:
-                await connection.execute(statement)
-        finally:
-            await connection.close()
-
-    add = "insert into lanes (lane, name, kind, created_at) values (999999, 'live', 'live', now())"
-    run_apart(run(add, "insert into maintenance values (999999, 'offers', now(), 'x')"))
-    try:
-        yield
-    finally:
-        run_apart(run("delete from maintenance where lane = 999999", "delete from lanes where lane = 999999"))
-
-
 def test_closing_all_live_lanes_closes_it_for_strangers_and_not_for_sandboxes(world: OffersWorld) -> None:
     stranger: list[tuple[str, dict[str, Any]]] = [
         ("token", world.token_body(client_id=str(uuid4()))),
@@ -201,7 +179,7 @@ def test_closing_all_live_lanes_closes_it_for_strangers_and_not_for_sandboxes(wo
         ("token", {"grant_type": 5}),
     ]
     token = world.pair()["refresh_token"]
-    with live_lane_closed(world.server):
+    with closed_in_live_lanes(world.server, "offers", 999999):
         wait_until(lambda: world.oauth(*stranger[0]).status_code == 503, "it is closed", seconds=2)
         for request in stranger:
             assert_error(world.oauth(*request), 503, "service.unavailable")

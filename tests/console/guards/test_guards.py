@@ -72,7 +72,7 @@ def section(person: Person, name: str) -> str:
 
 def test_a_guard_is_changed_by_two(fin: Person, cora: Person) -> None:
     answer = fin.done(f"{PAGE}/assets", guard())
-    assert "EUR 10,000.00 5,000.00 250,000.00" in section(fin, "guards")
+    assert "EUR 10,000.00 5,000.00 150,000,000.00" in section(fin, "guards")
     assert fin.post(f"{answer.headers['location'].partition('?')[0]}/second", {}).status_code == 403
     assert fin.post(f"{PAGE}/assets", guard(second_from="1")).status_code == 409
     seconded(answer, cora)
