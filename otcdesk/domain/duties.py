@@ -1,7 +1,8 @@
 """What the people who run the desk may do: duties, and the roles that carry them.
 
 A duty is what a command or a page asks for; a role is what a person is given. Whoever keeps the people may not move
-money, and whoever moves money may not make people: one person cannot make their own second.
+money, and whoever moves money may not make people, as far as roles say it. Who makes a person knows their first
+password: that the two are not one and the same is in the audit chain, and for the desk to see to.
 """
 
 from collections.abc import Iterable

@@ -1,6 +1,5 @@
 """The console as people use it: operators of a world, signed in over real HTTP, by forms as a browser sends them."""
 
-import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from html.parser import HTMLParser
@@ -171,13 +170,6 @@ class Html(HTMLParser):
     def handle_data(self, data: str) -> None:
         if not self._within:
             self._pieces.append(data)
-
-
-def wait_for_another_code(made: MadeOperator, before: str) -> str:
-    """Return the next code: each is good once."""
-    while (code := code_of(made)) == before:
-        time.sleep(0.2)
-    return code
 
 
 #: What takes two people, and is typed, in worlds of tests: small enough for what their tenants have.
